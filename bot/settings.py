@@ -1,0 +1,308 @@
+"""Settings: `config/default.toml`, then a chosen file, then the environment, into one frozen, validated value.
+
+Everything is read once, at start. An unknown key is an error that names the key, whether it stands in a
+file or in the environment (`COMMONSBOT_STREAM__READ_TIMEOUT_S=30` overrides `[stream] read_timeout_s`).
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from bot.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_CONFIG = ROOT / "config" / "default.toml"
+ENV_PREFIX = "COMMONSBOT_"
+
+Seconds = Annotated[float, Field(ge=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+Bytes = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+_SectionT = TypeVar("_SectionT", bound="Section")
+
+
+class Section(BaseModel):
+    """A table of the configuration: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WikiSettings(Section):
+    """Which wiki is followed."""
+
+    id: str
+    domain: str
+    api_url: str
+    page_url: str = Field(description="Address of a page, with {title} for the percent-encoded title.")
+
+
+class IdentitySettings(Section):
+    """Who we say we are in the User-Agent header (Wikimedia's policy demands a contact)."""
+
+    bot_name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    contact: str = Field(description="A user page's address, an e-mail address, or both, divided by '; '.")
+
+
+class StreamSettings(Section):
+    """How EventStreams is followed."""
+
+    url: str
+    connect_timeout_s: PositiveSeconds
+    read_timeout_s: PositiveSeconds = Field(description="Silence after which the connection counts as dead.")
+    backoff_initial_s: PositiveSeconds
+    backoff_max_s: PositiveSeconds
+    resume_overlap_s: Seconds = Field(description="How far a resume steps back; repeats are dropped.")
+    position_interval_s: PositiveSeconds = Field(description="Save the position at least this often.")
+    jump_s: PositiveSeconds = Field(description="A step forward in event time that counts as a gap.")
+
+
+class BackfillSettings(Section):
+    """How the upload log fills what the stream missed."""
+
+    first_start_s: Seconds = Field(description="How far back the very first start looks.")
+    max_s: PositiveSeconds = Field(description="How far back a gap is ever filled.")
+    settle_s: Seconds = Field(description="The newest part of the log is left to the stream.")
+    reconcile_every_s: PositiveSeconds
+    reconcile_window_s: PositiveSeconds
+
+
+class ApiSettings(Section):
+    """How the action API is asked."""
+
+    timeout_s: PositiveSeconds
+    maxlag_s: Seconds
+    max_attempts: Count
+    batch_titles: Annotated[int, Field(gt=0, le=500)]
+
+
+class MediaSettings(Section):
+    """What is downloaded and how politely."""
+
+    allowed_hosts: tuple[str, ...] = Field(min_length=1, description="host or host:port, exact.")
+    thumbnail_width_px: Count
+    thumbnail_max_bytes: Bytes
+    original_max_bytes: Bytes
+    animation_max_bytes: Bytes
+    video_max_bytes: Bytes
+    max_concurrent: Count
+    max_bits_per_s: Annotated[float, Field(gt=0)]
+    connect_timeout_s: PositiveSeconds
+    read_timeout_s: PositiveSeconds
+    total_timeout_s: PositiveSeconds
+    max_redirects: Annotated[int, Field(ge=0)]
+    retry_after_s: tuple[PositiveSeconds, ...] = Field(min_length=1)
+    directory: Path
+
+
+class DecodeSettings(Section):
+    """The limits of the decode workers."""
+
+    workers: Count
+    memory_bytes: Bytes
+    cpu_s: PositiveSeconds
+    wall_s: PositiveSeconds
+    max_pixels: Count
+    max_frames: Count
+    jobs_per_worker: Count
+
+
+class ClassifierSettings(Section):
+    """Which model scores, and from which score a file is flagged."""
+
+    model: str
+    level: Literal["cautious", "balanced", "sensitive"]
+    cache_directory: Path | None = Field(default=None, description="None: the user's cache folder.")
+    batch_size: Count
+    batch_wait_ms: Annotated[float, Field(ge=0)]
+    threads: Annotated[int, Field(ge=0)] = Field(description="0 leaves the number to the library.")
+
+
+class StoreSettings(Section):
+    """Where everything is recorded."""
+
+    url: str = Field(description="Any SQLAlchemy URL; relative SQLite paths start at the project root.")
+
+
+class PipelineSettings(Section):
+    """How much is on its way at once."""
+
+    max_in_flight: Count
+    claim_ttl_s: PositiveSeconds
+    poll_interval_s: PositiveSeconds
+    shutdown_s: PositiveSeconds
+    lease_ttl_s: PositiveSeconds
+
+
+class ReportSettings(Section):
+    """The local report."""
+
+    directory: Path
+    interval_s: PositiveSeconds
+    max_items: Count
+
+
+class MonitoringSettings(Section):
+    """`/metrics` and `/healthz`, on loopback."""
+
+    enabled: bool
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    unhealthy_after_s: PositiveSeconds = Field(description="Stream silence that makes /healthz fail.")
+
+
+class LogSettings(Section):
+    """How the log is written."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    format: Literal["auto", "text", "json"]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; see `config/default.toml` for values and remarks."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", case_sensitive=False
+    )
+
+    wiki: WikiSettings
+    identity: IdentitySettings
+    stream: StreamSettings
+    backfill: BackfillSettings
+    api: ApiSettings
+    media: MediaSettings
+    decode: DecodeSettings
+    classifier: ClassifierSettings
+    store: StoreSettings
+    pipeline: PipelineSettings
+    report: ReportSettings
+    monitoring: MonitoringSettings
+    log: LogSettings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the files, which arrive as init values; nothing else is read."""
+        return (env_settings, init_settings)
+
+    @model_validator(mode="after")
+    def _intervals_fit(self) -> "Settings":
+        if self.stream.backoff_max_s < self.stream.backoff_initial_s:
+            raise ValueError("stream.backoff_max_s is smaller than stream.backoff_initial_s")
+        if self.pipeline.claim_ttl_s <= self.decode.wall_s:
+            raise ValueError("pipeline.claim_ttl_s must be longer than decode.wall_s")
+        return self
+
+    @property
+    def user_agent(self) -> str:
+        """The User-Agent header, in the form Wikimedia's policy asks for.
+
+        Raises:
+            ConfigError: Where no contact is set.
+        """
+        if not self.identity.contact.strip():
+            raise ConfigError(
+                "identity.contact is empty: Wikimedia refuses clients without a contact. Set it in your "
+                f"configuration file, or {ENV_PREFIX}IDENTITY__CONTACT='you@example.org', or use "
+                "`make run CONTACT=you@example.org`"
+            )
+        import requests
+
+        from bot import __version__
+
+        return (
+            f"{self.identity.bot_name}/{__version__} ({self.identity.contact}) requests/{requests.__version__}"
+        )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = _merged(result[key], value)
+        else:
+            result[key] = value
+    return result
+
+
+def _reject_unknown_environment() -> None:
+    """pydantic-settings ignores unknown top-level variables with our prefix; a typo there must not pass."""
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX):
+            section = name[len(ENV_PREFIX) :].lower().split("__")[0]
+            if section not in Settings.model_fields:
+                raise ConfigError(f"{name}: unknown key: there is no section [{section}]")
+
+
+def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read, merge and validate the configuration.
+
+    Args:
+        config: A TOML file laid over `config/default.toml`, or None.
+        overrides: Nested values laid over the files (the environment still wins).
+
+    Returns:
+        The frozen settings; relative paths are made absolute from the project root.
+
+    Raises:
+        ConfigError: Names the file and key, and what is wrong with it.
+    """
+    _reject_unknown_environment()
+    merged = _read_toml(DEFAULT_CONFIG)
+    if config is not None:
+        merged = _merged(merged, _read_toml(config))
+    merged = _merged(merged, overrides or {})
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        where = f"{config or DEFAULT_CONFIG} or the environment"
+        raise ConfigError(_explain(error, where)) from error
+    return settings.model_copy(
+        update={
+            "media": _absolute(settings.media, "directory"),
+            "report": _absolute(settings.report, "directory"),
+            "classifier": _absolute(settings.classifier, "cache_directory"),
+        }
+    )
+
+
+def _absolute(section: _SectionT, name: str) -> _SectionT:
+    value = getattr(section, name)
+    return section if value is None else section.model_copy(update={name: ROOT / value})
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "settings"
+        reason = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{key}: {reason}")
+    return f"in {where}: " + "; ".join(lines)
+
+
+__all__ = ["DEFAULT_CONFIG", "ENV_PREFIX", "ROOT", "Settings", "load_settings"]

@@ -1,0 +1,1 @@
+"""Bytes in, scores out; knows nothing of Wikimedia."""

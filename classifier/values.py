@@ -1,0 +1,156 @@
+"""The values that travel between decoding and scoring; nothing here imports torch.
+
+Decode workers import this module, so it must stay cheap to import.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+MediaKind = Literal["image", "animation", "video", "document"]
+Level = Literal["cautious", "balanced", "sensitive"]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPart:
+    """One local file to decode; several make one job (the pages of a document).
+
+    Attributes:
+        path: The file. Its name is not trusted: the kind is found from the bytes.
+        page: 1-based page number if the file is a rendered page of a document, else None.
+    """
+
+    path: Path
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture, ready for a model.
+
+    Attributes:
+        pixels: uint8 array (height, width, 3), as the named preprocessing leaves it
+            (for `open_nsfw-v1`: 224x224, BGR).
+        at_s: Position in seconds in a video or animation, else None.
+        page: 1-based page of a document, else None.
+    """
+
+    pixels: Pixels
+    at_s: float | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSummary:
+    """What a finished decode job can say about itself.
+
+    Attributes:
+        kind: What the bytes were.
+        decoder: `pillow`, `opencv` or `pyav`.
+        frames: How many frames were handed out.
+        duration_s: Length of a video or animation as far as known.
+        decode_s: CPU seconds the worker spent.
+        truncated: True where decoding ended before the end of the file (damage, a cap, an early stop).
+    """
+
+    kind: MediaKind
+    decoder: str
+    frames: int
+    duration_s: float | None
+    decode_s: float
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Who makes a score: stored with every classification.
+
+    Attributes:
+        name: Catalogue name.
+        architecture: The network.
+        weights_sha256: SHA-256 of the safetensors file.
+        preprocessing: Id in `classifier.preprocess`.
+        input_px: Side of the square input in pixels.
+        thresholds: Score from which a file is flagged, per level.
+        licence: SPDX identifier of the weights.
+        source: Where the weights come from.
+        failure_modes: Known weaknesses, one sentence each.
+    """
+
+    name: str
+    architecture: str
+    weights_sha256: str
+    preprocessing: str
+    input_px: int
+    thresholds: Mapping[Level, float]
+    licence: str
+    source: str
+    failure_modes: tuple[str, ...] = ()
+
+
+class Classifier(Protocol):
+    """A loaded model: pictures in, scores out."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's card."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """What runs it, such as `torch-fp32`."""
+        ...
+
+    def predict(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Score a batch.
+
+        Args:
+            pixels: uint8 array (n, height, width, 3) as the card's preprocessing leaves it, n >= 1.
+
+        Returns:
+            float32 array (n,), scores in 0..1.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """The score of one frame.
+
+    Attributes:
+        score: 0..1.
+        at_s: Position in seconds, else None.
+        page: 1-based page, else None.
+    """
+
+    score: float
+    at_s: float | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaScore:
+    """The score of one file.
+
+    Attributes:
+        score: The maximum over the frames.
+        label: `nsfw` from the threshold up, else `sfw`.
+        threshold: What was compared with.
+        frames: Every frame that was scored, in the order of decoding.
+        worst: The frame that gave the score; the first one on a tie.
+        summary: How it was decoded.
+        timings_s: `decode` (worker's CPU) and `classify` (waiting for the model) in seconds.
+    """
+
+    score: float
+    label: str
+    threshold: float
+    frames: tuple[FrameResult, ...]
+    worst: FrameResult
+    summary: DecodeSummary
+    timings_s: Mapping[str, float] = field(default_factory=dict)
