@@ -1,4 +1,4 @@
-"""Settings: `config/default.toml`, then a chosen file, then the environment, into one frozen, validated value.
+"""Settings: `config/default.toml`, then a chosen file, then the environment, in one frozen value.
 
 Everything is read once, at start. An unknown key is an error that names the key, whether it stands in a
 file or in the environment (`COMMONSBOT_STREAM__READ_TIMEOUT_S=30` overrides `[stream] read_timeout_s`).
@@ -190,11 +190,11 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the library passes all of them
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the files, which arrive as init values; nothing else is read."""
         return (env_settings, init_settings)
@@ -224,9 +224,8 @@ class Settings(BaseSettings):
 
         from bot import __version__
 
-        return (
-            f"{self.identity.bot_name}/{__version__} ({self.identity.contact}) requests/{requests.__version__}"
-        )
+        identity = self.identity
+        return f"{identity.bot_name}/{__version__} ({identity.contact}) requests/{requests.__version__}"
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

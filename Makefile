@@ -1,0 +1,46 @@
+# `make` only wraps `python -m bot …` in a virtual environment; every target can be run by hand as well.
+# The environment is built once, and again only when setup.cfg or constraints.txt change.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: help demo test run lint format bench clean
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+# torch first and pinned: a range that admits a newer release would bring several GB of CUDA packages.
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; use make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV); this happens once"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch torchvision
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,test]'
+	@touch $@
+
+demo: $(READY) ## Run the daemon on an embedded miniature Commons and check the result
+	$(BIN)/python -m bot demo
+
+run: $(READY) ## Follow the real Commons in dry-run: make run CONTACT=you@example.org
+	$(if $(CONTACT),COMMONSBOT_IDENTITY__CONTACT='$(CONTACT)') $(BIN)/python -m bot run
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## Rewrite the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## Measure: the numbers in the README come from here
+	$(BIN)/python -m benchmarks.stream
+	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.endurance
+
+clean: ## Remove the environment and everything the bot has written here
+	rm -rf $(VENV) var build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

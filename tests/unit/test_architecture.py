@@ -1,0 +1,74 @@
+"""The rules of the house that a reviewer would otherwise have to watch over."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("bot", "classifier", "storage")
+MAY_IMPORT = {"bot": {"bot", "classifier", "storage"}, "classifier": {"classifier"}, "storage": {"storage"}}
+OWNERS = {
+    "pywikibot": ("bot/wiki.py",),
+    "sqlalchemy": ("storage/",),
+    "alembic": ("storage/",),
+    "torch": ("classifier/",),
+    "torchvision": ("classifier/",),
+    "sseclient": ("bot/stream/sse.py",),
+    "fastapi": ("classifier/service/",),
+}
+BROAD_EXCEPT_ALLOWED = {"bot/pipeline.py", "bot/cli.py"}
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
+    relative = path.relative_to(ROOT).as_posix()
+    names = imported(ast.parse(path.read_text(encoding="utf-8")))
+    package = relative.split("/")[0]
+    assert names & set(PACKAGES) <= MAY_IMPORT[package]
+    for library, places in OWNERS.items():
+        if library in names:
+            assert relative.startswith(places), f"{library} belongs to {places}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_known_edges_catch_everything(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    broad = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (
+            node.type is None
+            or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+        )
+        and not any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+    ]
+    if path.relative_to(ROOT).as_posix() not in BROAD_EXCEPT_ALLOWED:
+        assert broad == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_is_longer_than_400_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_configuration_is_data_only() -> None:
+    assert [path.name for path in (ROOT / "config").rglob("*.py")] == []
+
+
+def test_pyproject_holds_the_build_system_alone() -> None:
+    import tomllib
+
+    assert set(tomllib.loads((ROOT / "pyproject.toml").read_text())) == {"build-system"}
