@@ -1,8 +1,8 @@
 """From the files of one upload to its score: decoding and classifying overlap, and the first hit ends both.
 
 The score of a file is the maximum over its frames, each kept with its own position. A file without a single
-frame is an error, never a low score. What is recorded does not depend on timing: frames after the first hit (in
-the order of decoding) are left out even if the model has already seen them.
+frame is an error, never a low score. What is recorded does not depend on timing: frames after the first hit
+(in the order of decoding) are left out even if the model has already seen them.
 """
 
 import time

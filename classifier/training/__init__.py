@@ -1,0 +1,1 @@
+"""The laboratory: making training and test material, training, and measuring."""
