@@ -17,7 +17,8 @@ class Answer:
     """One scripted answer.
 
     `length` overrides Content-Length (None leaves it out and closes at the end); `cut` closes the connection
-    after that many body bytes; `hold` is waited for before anything, or after `held_after` body bytes; `raw` replaces everything.
+    after that many body bytes; `hold` is waited for first, or
+    after `held_after` body bytes; `raw` replaces everything.
     """
 
     status: int = 200
@@ -112,7 +113,7 @@ class ScriptedServer:
                 answer = server._take(asked)
                 if answer.hold is not None and answer.held_after == 0:
                     answer.hold.wait(60)
-                # Before the client can have the whole answer, or its next request would count as a second one.
+                # Done before the client has the whole answer, or its next request would count too.
                 with server.arrived:
                     server.in_flight -= 1
                 try:
