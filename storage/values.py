@@ -94,6 +94,7 @@ class ClaimedUpload:
         attempts: Finished attempts before this one.
         claim: Token that proves the claim when the outcome is recorded.
         received_at: When the row was first stored.
+        crashes: Earlier claims that ended without a word: they expired, or the daemon died.
     """
 
     id: int
@@ -102,6 +103,7 @@ class ClaimedUpload:
     attempts: int
     claim: str
     received_at: datetime
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,3 +249,125 @@ class FlaggedItem:
     model: str
     logged_at: datetime
     scored_at: datetime
+
+
+class ReviewReason(StrEnum):
+    """Why an upload was chosen for review."""
+
+    FLAGGED = "flagged"
+    AUDIT = "audit"
+    UNCERTAIN = "uncertain"
+    NEAR_DUPLICATE = "near_duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDraw:
+    """The decision that a scored upload is to be reviewed.
+
+    Attributes:
+        reason: Why.
+        inclusion_probability: The probability with which it was chosen, over 0 and at most 1; estimates
+            of precision and recall are weighted with its inverse.
+        stratum: The stratum it was drawn from, where the sample is stratified.
+    """
+
+    reason: ReviewReason
+    inclusion_probability: float
+    stratum: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that runs the daemon.
+
+    Attributes:
+        host: Host name.
+        pid: Process id on that host.
+        started_at: When the process was created; tells a reused process id apart.
+        token: Unguessable name of this very run; the lease is renewed and released with it.
+    """
+
+    host: str
+    pid: int
+    started_at: datetime
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one daemon to work on a database.
+
+    Attributes:
+        owner: Who holds it.
+        acquired_at: Since when.
+        heartbeat_at: Last sign of life.
+        expires_at: When others may take it.
+    """
+
+    owner: Owner
+    acquired_at: datetime
+    heartbeat_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """One comparison of the last hours with the upload log.
+
+    Attributes:
+        run_at: When it was finished.
+        wiki: Database name of the wiki.
+        window_start: First instant compared.
+        window_end: Last instant compared.
+        found_missing: Uploads that the stream had not brought.
+    """
+
+    run_at: datetime
+    wiki: str
+    window_start: datetime
+    window_end: datetime
+    found_missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What the store holds, at one instant.
+
+    Attributes:
+        pending: Uploads that wait, including those that wait for their next attempt.
+        claimed: Uploads somebody works on.
+        scored: Uploads that ended in a score.
+        skipped: Uploads that ended in a code, by code.
+        flagged: Review items whose reason is `flagged`.
+        oldest_unfinished_at: Time of the oldest log entry that has no outcome yet.
+        next_due_at: When something is next due; None where nothing waits.
+        position: The stream position saved last.
+        open_gaps: Gaps still to be read.
+        missed_uploads: Uploads found through gaps of every reason, ever.
+        last_reconciliation: The latest finished one.
+        last_model: The model used last, with the first 12 digits of its weights' hash.
+        uploads_last_hour: Uploads stored in the last hour.
+        uploads_last_day: Uploads stored in the last 24 hours.
+        daemon: The lease, where a daemon holds one.
+    """
+
+    pending: int
+    claimed: int
+    scored: int
+    skipped: Mapping[str, int]
+    flagged: int
+    oldest_unfinished_at: datetime | None
+    next_due_at: datetime | None
+    position: StreamPosition | None
+    open_gaps: int
+    missed_uploads: int
+    last_reconciliation: Reconciliation | None
+    last_model: str | None
+    uploads_last_hour: int
+    uploads_last_day: int
+    daemon: Lease | None
+
+    @property
+    def total(self) -> int:
+        """All uploads ever stored."""
+        return self.pending + self.claimed + self.scored + sum(self.skipped.values())

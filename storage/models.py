@@ -1,0 +1,64 @@
+"""Who makes scores: every difference that can change one is a version of its own (promise 6)."""
+
+import hashlib
+import json
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from storage.insertion import insert_new
+from storage.tables import ModelVersionRow
+from storage.values import ModelVersion
+
+
+def register(tx: Session, version: ModelVersion, now: datetime) -> int:
+    """Store a model version where it is new; the same content always gives the same id.
+
+    Args:
+        tx: A session of `Database.transaction()`.
+        version: The model and everything that takes part in its scores.
+        now: The present.
+
+    Returns:
+        The row id that classifications refer to.
+    """
+    content = _plain(version)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    row = {**content, "content_sha256": digest, "created_at": now, "last_used_at": now}
+    if not insert_new(tx, ModelVersionRow, [row]):
+        tx.execute(
+            update(ModelVersionRow)
+            .where(ModelVersionRow.content_sha256 == digest)
+            .values(last_used_at=now)
+            .execution_options(synchronize_session=False)
+        )
+    return tx.scalars(select(ModelVersionRow.id).where(ModelVersionRow.content_sha256 == digest)).one()
+
+
+def last_used(tx: Session) -> str | None:
+    """Name the model registered last.
+
+    Args:
+        tx: Any session of the database.
+
+    Returns:
+        Its name and the first 12 digits of its weights' hash, or None where there is none.
+    """
+    newest = (ModelVersionRow.last_used_at.desc(), ModelVersionRow.id.desc())
+    row = tx.scalars(select(ModelVersionRow).order_by(*newest).limit(1)).one_or_none()
+    return None if row is None else f"{row.name} {row.weights_sha256[:12]}"
+
+
+def _plain(version: ModelVersion) -> dict[str, object]:
+    """Plain JSON values; a card with tuples or its own mappings hashes like the one read back."""
+    fields = {name: getattr(version, name) for name in ModelVersion.__dataclass_fields__}
+    fields["libraries"] = dict(version.libraries)
+    fields["card"] = json.loads(json.dumps(dict(version.card), default=_as_json))
+    return fields
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a model card holds plain JSON values, not {type(value).__name__}")
