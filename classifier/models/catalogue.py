@@ -111,6 +111,15 @@ def card(name: str) -> ModelCard:
     return _spec(name).card
 
 
+def weights_source(name: str) -> WeightsSource:
+    """Where a model's weights come from.
+
+    Raises:
+        ModelError: Where there is no model of that name.
+    """
+    return _spec(name).weights
+
+
 def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None = None) -> Path:
     """Make sure that a model's weights are on this machine; does nothing if they are and are sound.
 

