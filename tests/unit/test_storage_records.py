@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -247,3 +248,12 @@ def test_the_status_counts_every_upload_exactly_once(database: Database) -> None
     assert (current.open_gaps, current.missed_uploads) == (1, 4)
     assert current.position is not None
     assert current.last_model == "open_nsfw abababababab"
+
+
+def test_a_card_of_tuples_and_read_only_mappings_is_the_same_as_its_plain_form(database: Database) -> None:
+    frozen = MappingProxyType(
+        {"thresholds": MappingProxyType({"balanced": 0.8}), "failure_modes": ("art", "sculpture")}
+    )
+    with database.transaction() as tx:
+        plain = models.register(tx, model_version(), NOW)
+        assert models.register(tx, replace(model_version(), card=frozen), NOW) == plain
