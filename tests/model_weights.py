@@ -3,8 +3,11 @@
 import hashlib
 from functools import lru_cache
 
+from classifier import preprocess
 from classifier.models import catalogue, weights
 from classifier.predict import TorchClassifier
+from classifier.training.adversarial import Robustness, gradient_picture, make_positive
+from classifier.values import Pixels
 
 SOURCE = catalogue.weights_source("open_nsfw")
 
@@ -28,3 +31,15 @@ def published_graph() -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return content
+
+
+@lru_cache(maxsize=16)
+def positive(width: int = 320, height: int = 240, seed: int = 0, robust: Robustness = "picture") -> Pixels:
+    """A harmless picture that the model scores above 0.99: uint8 (height, width, 3), RGB."""
+    return make_positive(open_nsfw().network, gradient_picture(width, height, seed), robust=robust, seed=seed)
+
+
+def score(rgb: Pixels) -> float:
+    """Score an RGB picture through the real preprocessing."""
+    prepared = preprocess.get("open_nsfw-v1").prepare_array(rgb, "rgb")
+    return float(open_nsfw().predict(prepared[None])[0])
