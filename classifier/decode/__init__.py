@@ -1,0 +1,1 @@
+"""Hostile bytes in, pictures ready for a model out."""

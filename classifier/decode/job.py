@@ -1,0 +1,100 @@
+"""One decode job: from the parts of a file to pictures ready for a model.
+
+Runs inside a worker process. Chooses the decoder by the bytes, and turns what is not to be decoded here into
+its code. Several parts are the rendered pages of one document: a damaged page does not cost the others.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from PIL import Image
+
+from classifier.decode.animation import decode_animation
+from classifier.decode.image import decode_image
+from classifier.decode.limits import DecodeLimits
+from classifier.decode.picture import Picture, Report
+from classifier.decode.sniff import Sniffed, sniff_file
+from classifier.errors import DecodeError
+from classifier.preprocess import Preprocess
+from classifier.values import Frame, MediaPart
+
+
+def decode(
+    parts: Sequence[MediaPart], preprocess: Preprocess, limits: DecodeLimits, report: Report
+) -> Iterator[Frame]:
+    """Decode a file.
+
+    Args:
+        parts: Its parts, at least one; paths are absolute.
+        preprocess: Prepares every picture.
+        limits: What is allowed.
+        report: Filled in on the way.
+
+    Yields:
+        Frames in the order of pages or time.
+
+    Raises:
+        DecodeError: Where there is not a single frame.
+    """
+    frames = 0
+    first_error: DecodeError | None = None
+    for part in parts:
+        try:
+            for picture in _pictures(part, limits, report):
+                frames += 1
+                yield _frame(picture, part, preprocess)
+                if frames >= limits.max_frames:
+                    break
+        except DecodeError as error:
+            first_error = first_error or error
+    if len(parts) > 1:
+        report.kind = "document"
+    if first_error is not None:
+        if not frames:
+            raise first_error
+        report.truncated = True
+    if not frames:
+        raise DecodeError("undecodable", "the file holds no picture")
+
+
+def _pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[Picture]:
+    try:
+        sniffed = sniff_file(part.path)
+        if sniffed.family == "image":
+            yield from decode_image(part.path, sniffed.name, limits, report)
+        elif sniffed.family == "animation":
+            yield from decode_animation(part.path, sniffed.name, limits, report)
+        elif sniffed.family == "video":
+            # Loaded with the first video only: most workers never see one, and it costs 20 MB.
+            from classifier.decode.video import decode_video
+
+            yield from decode_video(part.path, sniffed.name, limits, report)
+        else:
+            raise _refusal(sniffed)
+    except OSError as error:
+        raise DecodeError("undecodable", f"the file cannot be read: {error}") from error
+
+
+def _refusal(sniffed: Sniffed) -> DecodeError:
+    if sniffed.family == "empty":
+        return DecodeError("empty", "the file has no bytes")
+    if sniffed.family == "audio":
+        return DecodeError("audio", f"{sniffed.name} holds sound, nothing to see")
+    if sniffed.family == "unsupported":
+        return DecodeError(
+            "unsupported_type", f"{sniffed.name} is not decoded here; use a picture rendered from it"
+        )
+    if sniffed.name == "HTML":
+        return DecodeError("undecodable", "the file is an HTML page, probably a server's error message")
+    return DecodeError("undecodable", "the bytes are of no known media format")
+
+
+def _frame(picture: Picture, part: MediaPart, preprocess: Preprocess) -> Frame:
+    content = picture.content
+    if isinstance(content, Image.Image):
+        pixels = preprocess.prepare(content)
+    else:
+        pixels = preprocess.prepare_array(content, "bgr")
+    return Frame(pixels, at_s=picture.at_s, page=part.page if part.page is not None else picture.page)
+
+
+__all__ = ["decode"]

@@ -1,0 +1,269 @@
+"""The messages between the pool and its workers: a small header, JSON, and raw pixels; no pickle.
+
+A worker that a hostile file has taken over may send anything. Unpickling that would hand over the whole
+daemon, so the pool reads lengths and plain values only, and checks each of them.
+
+A message is `kind` (1 byte), length of the JSON (4 bytes, big endian), length of the pixels (4 bytes), then
+both.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from classifier.decode.picture import Report
+from classifier.errors import DECODE_CODES, DecodeCode
+from classifier.values import Frame, MediaKind
+
+HEADER = struct.Struct(">cII")
+READY, FRAMES, END, FAILED, BROKEN = b"R", b"F", b"E", b"X", b"B"
+MAX_JSON_BYTES = 65536
+MAX_PIXEL_BYTES = 64 * 1024 * 1024
+MAX_FRAMES_PER_MESSAGE = 8
+_KINDS: Mapping[str, MediaKind] = {
+    "image": "image",
+    "animation": "animation",
+    "video": "video",
+    "document": "document",
+}
+_DECODERS = frozenset({"", "pillow", "opencv", "pyav"})
+_MAX_SIDE_PX = 4096
+
+
+class WireError(Exception):
+    """A message makes no sense; whoever sent it is not to be trusted with another job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The fixed part of a message.
+
+    Attributes:
+        kind: One of the constants above.
+        json_bytes: Length of the JSON.
+        pixel_bytes: Length of the pixels.
+    """
+
+    kind: bytes
+    json_bytes: int
+    pixel_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What every message of a job says besides its frames.
+
+    Attributes:
+        report: The decoder's notes so far.
+        cpu_s: CPU seconds the job has taken so far.
+    """
+
+    report: Report
+    cpu_s: float
+
+
+def pack(kind: bytes, values: Mapping[str, Any], pixels: bytes = b"") -> bytes:
+    """Build a message; pixels may also be sent separately, right behind it.
+
+    Args:
+        kind: One of the constants above.
+        values: Plain values.
+        pixels: Raw bytes.
+
+    Returns:
+        The bytes to write.
+    """
+    text = json.dumps(values, separators=(",", ":")).encode("ascii")
+    return HEADER.pack(kind, len(text), len(pixels)) + text + pixels
+
+
+def pack_frames(frames: Sequence[Frame], status: Status) -> bytes:
+    """Build a message of frames.
+
+    Args:
+        frames: One to eight frames of equal shape.
+        status: How the job stands.
+
+    Returns:
+        The bytes to write.
+    """
+    values = {
+        **_plain(status),
+        "shape": frames[0].pixels.shape,
+        "frames": [[frame.at_s, frame.page] for frame in frames],
+    }
+    return pack(FRAMES, values, b"".join(frame.pixels.tobytes() for frame in frames))
+
+
+def pack_end(status: Status) -> bytes:
+    """Build the message that ends a job well.
+
+    Args:
+        status: How the job stands.
+
+    Returns:
+        The bytes to write.
+    """
+    return pack(END, _plain(status))
+
+
+def unpack_header(content: bytes) -> Header:
+    """Read the fixed part of a message.
+
+    Args:
+        content: `HEADER.size` bytes.
+
+    Returns:
+        The header, its lengths within bounds.
+
+    Raises:
+        WireError: Where it is none.
+    """
+    kind, json_bytes, pixel_bytes = HEADER.unpack(content)
+    if kind not in (READY, FRAMES, END, FAILED, BROKEN):
+        raise WireError(f"unknown kind of message {kind!r}")
+    if json_bytes > MAX_JSON_BYTES or pixel_bytes > MAX_PIXEL_BYTES or (pixel_bytes and kind != FRAMES):
+        raise WireError(f"a message of {json_bytes} + {pixel_bytes} bytes")
+    return Header(kind, json_bytes, pixel_bytes)
+
+
+def unpack_values(content: bytes) -> dict[str, Any]:
+    """Read the JSON of a message.
+
+    Args:
+        content: Its bytes.
+
+    Returns:
+        The object.
+
+    Raises:
+        WireError: Where it is no JSON object.
+    """
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise WireError("not a JSON object")
+    return values
+
+
+def unpack_status(values: Mapping[str, Any]) -> Status:
+    """Read how a job stands.
+
+    Args:
+        values: From a message of frames or of the end.
+
+    Returns:
+        The status.
+
+    Raises:
+        WireError: Where a value is missing or of the wrong kind.
+    """
+    kind, decoder, truncated = values.get("kind"), values.get("decoder"), values.get("truncated")
+    if not isinstance(kind, str) or not isinstance(decoder, str) or not isinstance(truncated, bool):
+        raise WireError("a report without kind, decoder or truncated")
+    if kind not in _KINDS or decoder not in _DECODERS:
+        raise WireError(f"a report of kind {kind!r} by {decoder!r}")
+    return Status(
+        Report(_KINDS[kind], decoder, _seconds(values.get("duration_s")), truncated),
+        _seconds(values.get("cpu_s")) or 0.0,
+    )
+
+
+def unpack_frames(values: Mapping[str, Any], pixels: bytearray) -> list[Frame]:
+    """Read the frames of a message.
+
+    Args:
+        values: Its JSON.
+        pixels: Its pixels; the frames are views on them, not copies.
+
+    Returns:
+        One to eight frames.
+
+    Raises:
+        WireError: Where the values do not fit each other.
+    """
+    shape, rows = values.get("shape"), values.get("frames")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)):
+        raise WireError("frames without a shape")
+    if not (0 < shape[0] <= _MAX_SIDE_PX and 0 < shape[1] <= _MAX_SIDE_PX and shape[2] == 3):
+        raise WireError(f"frames of shape {shape}")
+    if not (isinstance(rows, list) and 0 < len(rows) <= MAX_FRAMES_PER_MESSAGE):
+        raise WireError("no frames, or too many")
+    if len(pixels) != len(rows) * shape[0] * shape[1] * shape[2]:
+        raise WireError("pixels do not fill the frames")
+    arrays = np.frombuffer(pixels, np.uint8).reshape(len(rows), *shape)
+    frames = []
+    for array, row in zip(arrays, rows, strict=True):
+        if not (isinstance(row, list) and len(row) == 2):
+            raise WireError("a frame without time and page")
+        page = row[1]
+        if page is not None and (type(page) is not int or page < 1):
+            raise WireError(f"a frame on page {page!r}")
+        frames.append(Frame(array, _seconds(row[0]), page))
+    return frames
+
+
+def unpack_failure(values: Mapping[str, Any]) -> tuple[DecodeCode, str]:
+    """Read why a job failed.
+
+    Args:
+        values: From a message that says so.
+
+    Returns:
+        Code and message.
+
+    Raises:
+        WireError: Where the code is none of ours.
+    """
+    code, message = values.get("code"), values.get("message")
+    if not isinstance(code, str) or code not in DECODE_CODES or not isinstance(message, str):
+        raise WireError(f"unknown code {code!r}")
+    return code, message[:1000]  # type: ignore[return-value]
+
+
+def _plain(status: Status) -> dict[str, Any]:
+    report = status.report
+    return {
+        "kind": report.kind,
+        "decoder": report.decoder,
+        "duration_s": report.duration_s,
+        "truncated": report.truncated,
+        "cpu_s": status.cpu_s,
+    }
+
+
+def _seconds(value: object) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise WireError(f"{value!r} seconds")
+    return float(value)
+
+
+__all__ = [
+    "BROKEN",
+    "END",
+    "FAILED",
+    "FRAMES",
+    "HEADER",
+    "MAX_FRAMES_PER_MESSAGE",
+    "READY",
+    "Header",
+    "Status",
+    "WireError",
+    "pack",
+    "pack_end",
+    "pack_frames",
+    "unpack_failure",
+    "unpack_frames",
+    "unpack_header",
+    "unpack_status",
+    "unpack_values",
+]

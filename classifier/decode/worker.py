@@ -1,0 +1,178 @@
+"""The worker process: reads jobs from its standard input, writes frames to its standard output.
+
+Started by `sandbox` as `python -m classifier.decode.worker`, never by hand. It puts itself under the limits
+before it reads a single hostile byte, and it cannot outlive the daemon: the end of its input means that the
+daemon is gone, and on Linux the kernel kills it with the daemon even while a decoder hangs.
+
+Whatever no decoder catches ends the process; the pool then starts another one.
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from classifier.decode import wire
+from classifier.decode.limits import DecodeLimits, allow_cpu, confine
+from classifier.decode.picture import Report
+from classifier.errors import DecodeError, ModelError
+from classifier.values import Frame, MediaPart
+
+_PR_SET_PDEATHSIG = 1
+# A reader that is fast waits this long at most for frames that are ready.
+_FLUSH_AFTER_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    number: int
+    parts: tuple[MediaPart, ...]
+    preprocessing: str
+
+
+@dataclass(slots=True)
+class _Stopped:
+    """Number of the last job whose reader has left; a stop that comes too late must not hit the next job."""
+
+    number: int = 0
+
+
+def main() -> None:
+    """Serve jobs until the input ends."""
+    output = _take_over_stdout()
+    sys.excepthook = _Reporter(output)
+    _die_with_parent(int(sys.argv[1]))
+    limits = DecodeLimits(**json.loads(sys.argv[2]))
+    _load_decoders(limits)
+    confine(limits)
+    jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    stopped = _Stopped()
+    threading.Thread(target=_listen, args=(jobs, stopped), daemon=True).start()
+    output.write(wire.pack(wire.READY, {}))
+    while True:
+        job = jobs.get()
+        allow_cpu(limits)
+        for message in _messages(job, limits, stopped):
+            output.write(message)
+
+
+def _messages(job: _Job, limits: DecodeLimits, stopped: _Stopped) -> Iterator[bytes]:
+    started_s = time.process_time()
+    report = Report()
+    try:
+        for frames in _batches(job, limits, report, stopped):
+            yield wire.pack_frames(frames, wire.Status(report, time.process_time() - started_s))
+    except DecodeError as error:
+        yield wire.pack(wire.FAILED, {"code": error.code, "message": error.message[:1000]})
+    except MemoryError:
+        message = f"decoding needs more than {limits.memory_bytes} bytes of memory"
+        yield wire.pack(wire.FAILED, {"code": "too_large", "message": message, "retire": True})
+    except ModelError as error:
+        yield wire.pack(wire.BROKEN, {"message": str(error)[:1000]})
+    else:
+        yield wire.pack_end(wire.Status(report, time.process_time() - started_s))
+
+
+def _batches(job: _Job, limits: DecodeLimits, report: Report, stopped: _Stopped) -> Iterator[list[Frame]]:
+    """Frames in small lists as they come, so that scoring overlaps and a stop saves work."""
+    from classifier import preprocess
+    from classifier.decode.job import decode
+
+    batch: list[Frame] = []
+    began_s = time.monotonic()
+    for frame in decode(job.parts, preprocess.get(job.preprocessing), limits, report):
+        batch.append(frame)
+        if len(batch) == wire.MAX_FRAMES_PER_MESSAGE or time.monotonic() - began_s > _FLUSH_AFTER_S:
+            yield batch
+            batch, began_s = [], time.monotonic()
+        if stopped.number >= job.number:
+            report.truncated = True
+            break
+    if batch:
+        yield batch
+
+
+def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped) -> None:
+    """Take jobs and stops even while a job runs; without a parent, end at once."""
+    for line in sys.stdin.buffer:
+        values = json.loads(line)
+        if "stop" in values:
+            stopped.number = values["stop"]
+        else:
+            parts = tuple(MediaPart(Path(path), page) for path, page in values["parts"])
+            jobs.put(_Job(values["job"], parts, values["preprocessing"]))
+    os._exit(0)
+
+
+def _take_over_stdout() -> BinaryIO:
+    """Keep the pipe for messages alone: libraries that print must not end up in the middle of one."""
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return _Whole(output)  # type: ignore[return-value]
+
+
+class _Whole:
+    """Writes all of a message; an unbuffered file may take only a part of it."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self._raw.write(rest) :]
+
+
+class _Reporter:
+    """Tells the pool why the process ends; nobody reads its standard error."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        self._output = output
+
+    def __call__(
+        self, kind: type[BaseException], error: BaseException, _traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, BrokenPipeError):
+            message = f"{kind.__name__}: {error}"[:1000]
+            failed = {"code": "undecodable", "message": f"the decoder failed: {message}", "retire": True}
+            self._output.write(wire.pack(wire.FAILED, failed))
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    # The parent's end, not a signal sent to its whole group, is what ends a worker; otherwise a polite
+    # shutdown would turn the files in its hands into undecodable ones.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before we asked
+        os._exit(0)
+
+
+def _load_decoders(limits: DecodeLimits) -> None:
+    """Load what every job needs; OpenCV reads its limits and its manners from the environment."""
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(limits.max_pixels)
+    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
+    import cv2
+
+    cv2.setNumThreads(1)
+    # Pillow's own alarm is set off by `check_picture` earlier, and by this for what hides behind a header.
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = limits.max_pixels
+    importlib.import_module("classifier.decode.job")
+
+
+if __name__ == "__main__":
+    main()
