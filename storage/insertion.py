@@ -30,8 +30,10 @@ def insert_new(tx: Session, row_type: type[Base], rows: Sequence[Mapping[str, An
     if not rows:
         return 0
     statement = _insert_or_ignore(tx.get_bind().dialect.name, row_type)
-    # Core, not ORM: executemany at full speed, and a row count that the database itself gives.
-    return tx.connection().execute(statement.inline(), list(rows)).rowcount
+    # Core, not ORM: executemany at full speed, and a row count that the database itself gives; SQLAlchemy
+    # drops that of an INSERT unless it is asked to keep it.
+    counted = statement.inline().execution_options(preserve_rowcount=True)
+    return tx.connection().execute(counted, list(rows)).rowcount
 
 
 def _insert_or_ignore(dialect: str, row_type: type[Base]) -> Insert:
