@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -21,6 +22,7 @@ import requests
 
 from bot.backoff import jittered, parse_retry_after
 from bot.errors import BotError, ServiceDown
+from bot.session import PlainSession
 from bot.settings import ApiSettings
 
 logger = logging.getLogger(__name__)
@@ -107,7 +109,7 @@ class Api:
         self._not_before = 0.0
         self._warned: set[str] = set()
         self._rng = random.Random()
-        self._session = requests.Session()
+        self._session = PlainSession()
         self._session.headers["User-Agent"] = user_agent
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
@@ -242,18 +244,18 @@ class Api:
             if not response.is_redirect or location is None:
                 return response
             response.close()
-            following = urljoin(response.url, location)
-            if not self._is_own(following):
-                elsewhere = urlsplit(following).netloc
-                raise ServiceDown(self._host, f"redirects to {elsewhere!r}, not followed: check wiki.api_url")
-            target = following
+            target = self._own_target(response.url, location)
         raise ServiceDown(self._host, f"more than {_MAX_REDIRECTS} redirects: check wiki.api_url")
 
-    def _is_own(self, url: str) -> bool:
-        """The same host and port, and never from https down to http."""
-        parts = urlsplit(url)
-        secure = parts.scheme == "https" or parts.scheme == urlsplit(self._api_url).scheme
-        return parts.netloc == self._host and secure
+    def _own_target(self, url: str, location: str) -> str:
+        """Only the same host and port, and never from https down to http."""
+        with suppress(ValueError):
+            target = urljoin(url, location)
+            parts = urlsplit(target)
+            schemes = {"https", urlsplit(self._api_url).scheme}
+            if parts.netloc == self._host and parts.scheme in schemes:
+                return target
+        raise ServiceDown(self._host, f"redirects to {location[:200]!r}, not followed: check wiki.api_url")
 
     def _read(self, response: requests.Response, started: float) -> bytes:
         chunks, size = [], 0

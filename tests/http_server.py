@@ -40,6 +40,7 @@ class Asked:
     path: str
     fields: Mapping[str, str]
     headers: Mapping[str, str]
+    peer: tuple[str, int] = ("", 0)
 
 
 def as_json(value: object, status: int = 200, **headers: str) -> Answer:
@@ -104,7 +105,14 @@ class ScriptedServer:
             def _serve(self, form: bytes) -> None:
                 parts = urlsplit(self.path)
                 fields = dict(parse_qsl(parts.query) + parse_qsl(form.decode()))
-                asked = Asked(self.command, self.path, parts.path, fields, dict(self.headers.items()))
+                asked = Asked(
+                    self.command,
+                    self.path,
+                    parts.path,
+                    fields,
+                    dict(self.headers.items()),
+                    self.client_address,
+                )
                 with server.arrived:
                     server.asked.append(asked)
                     server.in_flight += 1

@@ -131,6 +131,9 @@ def test_a_redirect_to_another_host_is_refused(server: ScriptedServer, api: Api)
         server.answers[PATH] = [Answer(302, headers={"Location": other.url(PATH)})]
         with pytest.raises(ServiceDown, match="redirects to"):
             api.query({})
+        server.answers[PATH] = [Answer(302, headers={"Location": "http://["})]
+        with pytest.raises(ServiceDown, match="redirects to"):
+            api.query({})
         assert other.asked == []
 
 
