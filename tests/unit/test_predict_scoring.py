@@ -110,9 +110,10 @@ def test_what_is_recorded_does_not_depend_on_timing(batcher: Batcher, repeat: in
     assert [round(frame.score * 255) for frame in result.frames] == list(range(124))
 
 
-def test_a_score_at_the_threshold_is_flagged(batcher: Batcher) -> None:
+def test_a_score_at_the_threshold_is_flagged_and_ends_the_job(batcher: Batcher) -> None:
     exactly = float(np.float32(204 / np.float32(255)))
-    assert score_media(PARTS, FakeDecoder(_frames(204)), batcher, threshold=exactly).label == "nsfw"
+    result = score_media(PARTS, FakeDecoder(_frames(204, 250)), batcher, threshold=exactly)
+    assert (result.label, result.score, len(result.frames)) == ("nsfw", exactly, 1)
 
 
 def test_without_stopping_early_the_highest_frame_is_found(batcher: Batcher) -> None:
