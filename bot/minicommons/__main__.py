@@ -22,6 +22,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--names", help="specimens, divided by commas; all where not given")
     parser.add_argument("--keep-events", type=int, default=20_000, help="events the stream can replay")
+    parser.add_argument("--quiet", action="store_true", help="say nothing while generating")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input closes")
     return parser.parse_args()
 
@@ -44,7 +45,7 @@ def main() -> int:
         sys.stderr.write(f"corpus {done}/{total} {name}\n")
 
     try:
-        corpus = prepare_corpus(arguments.directory, names, progress=show)
+        corpus = prepare_corpus(arguments.directory, names, progress=None if arguments.quiet else show)
     except CorpusError as error:
         sys.stderr.write(f"{error}\n")
         return 1

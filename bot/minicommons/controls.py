@@ -3,12 +3,15 @@
 Every order has JSON-able arguments and results, so that one typed surface serves both.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
 from bot.minicommons.plan import MediaFault, Plan
+
+_POLL_S = 0.05
 
 
 class Controls(ABC):
@@ -100,6 +103,22 @@ class Controls(ABC):
         """Counters, see `Statistics.snapshot`; and `ring`, the events kept."""
         result: dict[str, Any] = self._order("statistics")
         return result
+
+    def wait_for_stream(self, timeout_s: float = 60.0) -> bool:
+        """Wait until somebody listens: what is published before stands in the log only, for a first start.
+
+        Args:
+            timeout_s: How long to wait at most.
+
+        Returns:
+            Whether a stream connection is open.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self.statistics()["streams_now"]:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
 
     def delete(self, title: str) -> None:
         """Delete a file; the event follows."""

@@ -31,7 +31,7 @@ class MiniCommonsProcess(Controls):
     def __init__(
         self, directory: Path, names: Sequence[str] | None = None, port: int = 0, keep_events: int = 20_000
     ) -> None:
-        self._command = [sys.executable, "-m", "bot.minicommons", "--until-stdin-closes"]
+        self._command = [sys.executable, "-m", "bot.minicommons", "--until-stdin-closes", "--quiet"]
         self._command += ["--directory", str(directory.resolve())]
         self._command += ["--port", str(port), "--keep-events", str(keep_events)]
         if names is not None:

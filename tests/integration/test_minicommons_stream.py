@@ -245,6 +245,13 @@ def test_a_client_that_leaves_is_noticed_without_any_event(commons):
     assert commons.statistics()["streams_now"] == 0
 
 
+def test_publishing_can_wait_for_a_listener(commons):
+    assert not commons.wait_for_stream(timeout_s=0)
+    with connected(commons) as client:
+        assert commons.wait_for_stream(TIMEOUT_S)
+        assert client.chunk() == b":ok\n\n"
+
+
 def test_withheld_uploads_stand_in_the_log_only(commons):
     commons.publish_many(4, withhold_every=2)
     with connected(commons, "?since=1") as client:
