@@ -52,6 +52,18 @@ class JsonLines(JsonFormatter):
         )
 
 
+class StderrHandler(logging.StreamHandler[Any]):
+    """Writes to whatever `sys.stderr` is at that moment, so that a live line can stay below the log."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        """The present `sys.stderr`."""
+        return sys.stderr
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"

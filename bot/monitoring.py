@@ -29,39 +29,62 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        make = {"registry": self.registry}
+        r = self.registry
         self.stream_events = Counter(
-            "commonsbot_stream_events", "Events read, by what became of them", ["fate"], **make
+            "commonsbot_stream_events", "Events read, by what became of them", ["fate"], registry=r
         )
-        self.stream_reconnects = Counter("commonsbot_stream_reconnects", "Connections opened anew", **make)
+        self.stream_reconnects = Counter(
+            "commonsbot_stream_reconnects", "Connections opened anew", registry=r
+        )
         self.stream_lag_s = Gauge(
-            "commonsbot_stream_lag_seconds", "Now minus the time of the newest event read", **make
+            "commonsbot_stream_lag_seconds", "Now minus the time of the newest event read", registry=r
         )
         self.uploads_added = Counter(
-            "commonsbot_uploads_added", "Uploads stored, by how we learned of them", ["source"], **make
+            "commonsbot_uploads_added",
+            "Uploads stored, by how we learned of them",
+            ["source"],
+            registry=r,
         )
         self.missed_uploads = Counter(
-            "commonsbot_missed_uploads", "Uploads the stream had not brought, found in the log", **make
+            "commonsbot_missed_uploads",
+            "Uploads the stream had not brought, found in the log",
+            registry=r,
         )
-        self.queue_depth = Gauge("commonsbot_queue_depth", "Uploads without an outcome", **make)
-        self.in_flight = Gauge("commonsbot_in_flight", "Uploads being worked on now", **make)
+        self.queue_depth = Gauge("commonsbot_queue_depth", "Uploads without an outcome", registry=r)
+        self.in_flight = Gauge("commonsbot_in_flight", "Uploads being worked on now", registry=r)
         self.outcomes = Counter(
-            "commonsbot_outcomes", "Recorded outcomes: nsfw, sfw, or the code of a skip", ["outcome"], **make
+            "commonsbot_outcomes",
+            "Recorded outcomes: nsfw, sfw, or the code of a skip",
+            ["outcome"],
+            registry=r,
         )
-        self.retries = Counter("commonsbot_retries", "Attempts that will be repeated, by code", ["code"], **make)
+        self.retries = Counter(
+            "commonsbot_retries", "Attempts that will be repeated, by code", ["code"], registry=r
+        )
         self.latency_s = Histogram(
             "commonsbot_latency_seconds",
             "From the event's arrival to its recorded outcome, first attempts only",
             buckets=LATENCY_BUCKETS_S,
-            **make,
+            registry=r,
         )
         self.stage_s = Histogram(
-            "commonsbot_stage_seconds", "Seconds per stage and upload", ["stage"], buckets=STAGE_BUCKETS_S, **make
+            "commonsbot_stage_seconds",
+            "Seconds per stage and upload",
+            ["stage"],
+            buckets=STAGE_BUCKETS_S,
+            registry=r,
         )
-        self.downloaded_bytes = Counter("commonsbot_downloaded_bytes", "Bytes fetched from the media hosts", **make)
-        self.worker_restarts = Gauge("commonsbot_decode_worker_restarts", "Decode workers replaced", **make)
+        self.downloaded_bytes = Counter(
+            "commonsbot_downloaded_bytes", "Bytes fetched from the media hosts", registry=r
+        )
+        self.worker_restarts = Gauge(
+            "commonsbot_decode_worker_restarts", "Decode workers replaced", registry=r
+        )
         self.service_failures = Counter(
-            "commonsbot_service_failures", "Times a whole service did not answer", ["service"], **make
+            "commonsbot_service_failures",
+            "Times a whole service did not answer",
+            ["service"],
+            registry=r,
         )
 
 

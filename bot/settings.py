@@ -22,6 +22,8 @@ from bot.errors import ConfigError
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_CONFIG = ROOT / "config" / "default.toml"
 ENV_PREFIX = "COMMONSBOT_"
+TEST_PREFIX = "COMMONSBOT_TEST_"
+"""The test suite's own variables; no setting begins like this."""
 
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
@@ -239,11 +241,20 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested mapping over another.
+
+    Args:
+        below: Loses where both have a value.
+        above: Wins.
+
+    Returns:
+        A new mapping; tables are merged key by key.
+    """
     result = dict(below)
     for key, value in above.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            result[key] = _merged(result[key], value)
+            result[key] = merged(result[key], value)
         else:
             result[key] = value
     return result
@@ -252,7 +263,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def _reject_unknown_environment() -> None:
     """pydantic-settings ignores unknown top-level variables with our prefix; a typo there must not pass."""
     for name in os.environ:
-        if name.upper().startswith(ENV_PREFIX):
+        if name.upper().startswith(ENV_PREFIX) and not name.upper().startswith(TEST_PREFIX):
             section = name[len(ENV_PREFIX) :].lower().split("__")[0]
             if section not in Settings.model_fields:
                 raise ConfigError(f"{name}: unknown key: there is no section [{section}]")
@@ -272,12 +283,12 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
         ConfigError: Names the file and key, and what is wrong with it.
     """
     _reject_unknown_environment()
-    merged = _read_toml(DEFAULT_CONFIG)
+    values = _read_toml(DEFAULT_CONFIG)
     if config is not None:
-        merged = _merged(merged, _read_toml(config))
-    merged = _merged(merged, overrides or {})
+        values = merged(values, _read_toml(config))
+    values = merged(values, overrides or {})
     try:
-        settings = Settings(**merged)
+        settings = Settings(**values)
     except ValidationError as error:
         where = f"{config or DEFAULT_CONFIG} or the environment"
         raise ConfigError(_explain(error, where)) from error
@@ -304,4 +315,4 @@ def _explain(error: ValidationError, where: str) -> str:
     return f"in {where}: " + "; ".join(lines)
 
 
-__all__ = ["DEFAULT_CONFIG", "ENV_PREFIX", "ROOT", "Settings", "load_settings"]
+__all__ = ["DEFAULT_CONFIG", "ENV_PREFIX", "ROOT", "Settings", "load_settings", "merged"]

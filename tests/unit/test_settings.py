@@ -8,15 +8,6 @@ from bot.errors import ConfigError
 from bot.settings import ROOT, load_settings
 
 
-@pytest.fixture(autouse=True)
-def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    for name in list(os.environ):
-        if name.upper().startswith("COMMONSBOT_"):
-            monkeypatch.delenv(name)
-
-
 def written(folder: Path, text: str) -> Path:
     path = folder / "mine.toml"
     path.write_text(text)

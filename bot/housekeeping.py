@@ -1,0 +1,117 @@
+"""What must happen again and again beside the work: keep the lease, refresh the gauges, write the report.
+
+The lease is what keeps a second daemon away; when it is lost the daemon must stop, so that failure is raised.
+A store that is away for a moment is only logged: the next round tries again, well before the lease ends.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from classifier.decode.sandbox import DecodePool
+
+from bot.monitoring import Metrics
+from bot.review.local_report import write_report
+from bot.settings import Settings
+from bot.stream.eventstreams import UploadStream
+from storage import lease, reviews, status
+from storage.engine import Database
+from storage.errors import LeaseHeld, StoreError
+from storage.values import Owner, StoreStatus
+
+log = logging.getLogger(__name__)
+
+GAUGE_INTERVAL_S = 1.0
+
+
+class Housekeeper:
+    """Repeats the chores until stopped.
+
+    Args:
+        settings: Intervals and folders.
+        database: The store.
+        owner: Who holds the lease.
+        metrics: Whose gauges are refreshed.
+        stream: Asked for its lag.
+        pool: Asked for its restarts.
+        stop: Ends the run.
+        on_status: Called with every fresh status; for the live line.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        owner: Owner,
+        metrics: Metrics,
+        stream: UploadStream,
+        pool: DecodePool,
+        stop: threading.Event,
+        on_status: Callable[[StoreStatus], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._owner = owner
+        self._metrics = metrics
+        self._stream = stream
+        self._pool = pool
+        self._stop = stop
+        self._on_status = on_status
+        self._reported_flagged = -1
+
+    def run(self) -> None:
+        """Do the chores until stopped, and the report once more at the end.
+
+        Raises:
+            LeaseHeld: Where another daemon has taken over the database.
+        """
+        next_lease = next_report = time.monotonic()
+        while True:
+            stopping = self._stop.wait(GAUGE_INTERVAL_S)
+            now = time.monotonic()
+            try:
+                if now >= next_lease:
+                    next_lease = now + self._settings.pipeline.lease_ttl_s / 3
+                    self._renew()
+                current = self._refresh_gauges()
+                if stopping or now >= next_report:
+                    next_report = now + self._settings.report.interval_s
+                    self._write_report(current)
+            except LeaseHeld:
+                raise
+            except StoreError as error:
+                log.warning("service_failed", extra={"service": "store", "reason": str(error)})
+            if stopping:
+                return
+
+    def _renew(self) -> None:
+        with self._database.transaction() as tx:
+            lease.renew(
+                tx, owner=self._owner, now=datetime.now(UTC), ttl_s=self._settings.pipeline.lease_ttl_s
+            )
+
+    def _refresh_gauges(self) -> StoreStatus:
+        with self._database.read() as tx:
+            current = status.snapshot(tx, datetime.now(UTC))
+        self._metrics.queue_depth.set(current.pending + current.claimed)
+        lag_s = self._stream.lag_s(datetime.now(UTC))
+        if lag_s is not None:
+            self._metrics.stream_lag_s.set(lag_s)
+        self._metrics.worker_restarts.set(self._pool.restarts)
+        self._on_status(current)
+        return current
+
+    def _write_report(self, current: StoreStatus) -> None:
+        if current.flagged == self._reported_flagged:
+            return
+        with self._database.read() as tx:
+            items = reviews.flagged(tx, self._settings.report.max_items)
+        write_report(
+            items,
+            self._settings.report.directory,
+            page_url=self._settings.wiki.page_url,
+            generated_at=datetime.now(UTC),
+        )
+        self._reported_flagged = current.flagged

@@ -1,0 +1,14 @@
+"""What all tests share: no setting of the developer's own environment reaches them."""
+
+import os
+
+import pytest
+
+pytest_plugins = ["tests.sandbox_wiki.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("COMMONSBOT_") and not name.startswith("COMMONSBOT_TEST_"):
+            monkeypatch.delenv(name)
