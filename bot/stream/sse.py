@@ -2,10 +2,8 @@
 
 What sseclient 0.0.27 does, measured, and what happens here instead:
 
-- It reads below urllib3's chunk decoder, so a chunk boundary inside an event breaks the event, and it dies
-  on gzip. Here every byte comes through urllib3's public `HTTPResponse.read1`, which undoes both and returns
-  as soon as anything is there. (With one HTTP chunk per line, as EventStreams sends them, that costs
-  about 12 µs of CPU an event; a chunk decoder of our own would save most of it, and is not needed.)
+- It reads below urllib3's chunk decoder without undoing the chunks, so a chunk boundary inside an event
+  breaks the event, and it dies on gzip: see `bot.stream.body`.
 - It ends lines at U+2028 and U+0085, and is quadratic in an event's size: see `bot.stream.framing`.
 - It raises on 429 or 503 and whenever reconnecting fails. Here every failure is a wait, see
   `bot.stream.backoff`; only an address that can never work raises.
@@ -20,7 +18,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,9 +29,9 @@ import urllib3
 
 from bot.errors import ConfigError
 from bot.stream.backoff import Backoff, parse_retry_after
+from bot.stream.body import body_reader
 from bot.stream.framing import MAX_EVENT_BYTES, BlockSplitter, parse_block
 
-READ_BYTES = 1 << 16
 _POLL_S = 0.2
 _CONTENT_ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 _TRANSPORT_ERRORS = (
@@ -41,7 +39,7 @@ _TRANSPORT_ERRORS = (
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
     OSError,
-    ValueError,  # what ssl says of a socket that the stop event shut down
+    ValueError,  # a ChunkError, and what ssl says of a socket that the stop event shut down
 )
 _BAD_ADDRESS = (
     requests.exceptions.InvalidURL,
@@ -245,8 +243,9 @@ class EventSource(sseclient.SSEClient):  # type: ignore[misc]  # sseclient has n
         splitter = BlockSplitter(self._max_event_bytes)
         oversized_before = self.oversized
         opened = time.monotonic()
+        read = body_reader(response.raw)
         with self._shut_down_on_stop(response):
-            while received := self._read_some(response):
+            while received := self._read_some(read):
                 blocks = splitter.feed(received)
                 if splitter.oversized:
                     self.oversized = oversized_before + splitter.oversized
@@ -259,12 +258,12 @@ class EventSource(sseclient.SSEClient):  # type: ignore[misc]  # sseclient has n
         if time.monotonic() - opened >= self.requests_kwargs["timeout"][1]:
             self._backoff.reset()
 
-    def _read_some(self, response: requests.Response) -> bytes:
+    def _read_some(self, read: Callable[[], bytes]) -> bytes:
         """What is there, waiting for the first byte only; empty once the connection is over, in any way."""
         if self._stop.is_set():
             return b""
         try:
-            return response.raw.read1(READ_BYTES, decode_content=True) or b""
+            return read()
         except _TRANSPORT_ERRORS as error:
             if not self._stop.is_set():
                 log.info("stream_cut", extra={"url": self.url, "reason": repr(error)})

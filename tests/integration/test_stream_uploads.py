@@ -13,6 +13,7 @@ from bot.stream.position import parse_event_id
 from storage.values import ChangeKind, Gap, StreamPosition
 from tests.sse_server import (
     BASE_MS,
+    Client,
     SseServer,
     block,
     event_id,
@@ -44,6 +45,26 @@ def uploads(server: SseServer, stop: threading.Event, *, at_ms: int | None = Non
     return UploadStream(settings.stream, settings.wiki, "TestBot/1.0 (me@example.org)", stop, position)
 
 
+class Steps:
+    """Serves blocks one at a time: the next is sent when the test has taken the batch of the one before."""
+
+    def __init__(self, *blocks: bytes) -> None:
+        self._blocks = blocks
+        self._taken = threading.Semaphore(0)
+
+    def __call__(self, client: Client) -> None:
+        client.open_stream()
+        for number, data in enumerate(self._blocks):
+            assert number == 0 or self._taken.acquire(timeout=30)
+            client.body([data])
+        client.hold()
+
+    def follow(self, batches):
+        for batch in batches:
+            yield batch
+            self._taken.release()
+
+
 def take(batches, count: int) -> list[StreamBatch]:
     """Batches until `count` uploads came."""
     found: list[StreamBatch] = []
@@ -60,11 +81,11 @@ def ids_of(batches: list[StreamBatch]) -> list[int]:
 
 def test_uploads_come_with_the_position_that_covers_them(stop):
     with SseServer(stream(numbered([1, 2]))) as server:
-        first, second = islice(uploads(server, stop), 2)
+        batches = take(uploads(server, stop), 2)
         stop.set()
-    assert ids_of([first, second]) == [1, 2]
-    assert second.event_id == event_id(BASE_MS + 2000)
-    assert second.event_time == BASE + timedelta(seconds=2, milliseconds=1)
+    assert ids_of(batches) == [1, 2]
+    assert batches[-1].event_id == event_id(BASE_MS + 2000)
+    assert batches[-1].event_time == BASE + timedelta(seconds=2, milliseconds=1)
     assert server.requests[0]["user-agent"] == "TestBot/1.0 (me@example.org)"
     assert "last-event-id" not in server.requests[0]
 
@@ -117,9 +138,10 @@ def test_unexpected_events_are_told_once_per_reason(stop, caplog):
 
 
 def test_the_position_is_handed_over_at_once_and_then_by_its_interval(stop):
-    edits = b"".join(block(recentchange(n), BASE_MS + n * 1000) for n in range(5))
-    with SseServer(stream(edits)) as server:
-        every = list(islice(uploads(server, stop, position_interval_s=1e-9), 5))
+    edits = [block(recentchange(n), BASE_MS + n * 1000) for n in range(5)]
+    steps = Steps(*edits)
+    with SseServer(steps, stream(edits[0])) as server:
+        every = list(islice(steps.follow(uploads(server, stop, position_interval_s=1e-9)), 5))
         seldom = take(uploads(server, stop), 0)
         stop.set()
     assert [batch.event_time for batch in every] == [
@@ -139,8 +161,22 @@ def test_a_start_resumes_a_configured_stretch_before_the_position(stop):
 
 def test_a_reconnect_resumes_at_what_was_stored_and_not_at_what_was_read(stop):
     stored, unstored = numbered([1]), block(recentchange(2), BASE_MS + 60_000)
-    with SseServer(stream(stored + unstored, then="close"), stream(numbered([3]))) as server:
-        assert ids_of(take(uploads(server, stop, resume_overlap_s=0), 2)) == [1, 3]
+    taken = threading.Event()
+
+    def cut(client: Client) -> None:
+        client.open_stream()
+        client.body([stored])
+        assert taken.wait(30)
+        client.body([unstored])
+
+    with SseServer(cut, stream(numbered([3]))) as server:
+        found: list[int] = []
+        for batch in uploads(server, stop, resume_overlap_s=0):
+            found += ids_of([batch])
+            taken.set()
+            if len(found) == 2:
+                break
+        assert found == [1, 3]
         stop.set()
     assert parse_event_id(server.requests[1]["last-event-id"])[0].timestamp_ms == BASE_MS + 1001
 
@@ -162,8 +198,9 @@ def test_nothing_is_lost_when_every_connection_is_cut_after_a_few_events(stop):
 
 
 def test_repeated_and_reordered_events_never_move_the_position_back(stop):
-    with SseServer(stream(numbered([1, 5, 2, 2, 4]))) as server:
-        batches = take(uploads(server, stop), 5)
+    steps = Steps(*(numbered([n]) for n in (1, 5, 2, 2, 4)))
+    with SseServer(steps) as server:
+        batches = take(steps.follow(uploads(server, stop)), 5)
         stop.set()
     assert ids_of(batches) == [1, 5, 2, 2, 4]
     times = [batch.event_time for batch in batches]
@@ -174,13 +211,10 @@ def test_repeated_and_reordered_events_never_move_the_position_back(stop):
 def test_a_jump_after_a_resume_is_handed_over_as_a_gap(stop):
     late = BASE_MS + 400_000
     with SseServer(stream(block(recentchange(1), late) + block(upload(2), late))) as server:
-        jumped, following = islice(uploads(server, stop, at_ms=BASE_MS, resume_overlap_s=10, jump_s=300), 2)
+        batches = take(uploads(server, stop, at_ms=BASE_MS, resume_overlap_s=10, jump_s=300), 1)
         stop.set()
-    start = BASE + timedelta(seconds=-10, milliseconds=1)
-    assert jumped.jump == Gap(
-        None, "commonswiki", start, BASE + timedelta(seconds=400, milliseconds=1), "jump"
-    )
-    assert following.jump is None
+    start, end = (BASE + timedelta(seconds=seconds, milliseconds=1) for seconds in (-10, 400))
+    assert [batch.jump for batch in batches if batch.jump] == [Gap(None, "commonswiki", start, end, "jump")]
 
 
 def test_a_jump_during_a_reconnect_is_seen_too(stop):
