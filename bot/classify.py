@@ -118,7 +118,11 @@ def print_table(console: Console, results: Iterator[FileResult]) -> bool:
     Returns:
         Whether any file failed.
     """
-    table = Table("File", "Label", "Score", "At", "Frames", "Remark", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("File", overflow="fold", ratio=3)
+    for name in ("Label", "Score", "At", "Frames"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Remark", overflow="fold", ratio=2)
     failed = False
     for result in results:
         name = result.file

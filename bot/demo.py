@@ -43,8 +43,8 @@ CORPUS = platformdirs.user_cache_path("commons-nsfw-bot") / "minicommons"
 """The generated media files; made once per user."""
 PATIENCE_S = 90.0
 """Without a single new outcome for this long, the demo gives up."""
-BURST = 40
-BURST_PER_S = 8.0
+BURST = 120
+BURST_PER_S = 20.0
 NOISE_PER_S = 200.0
 WITHHELD = ("jpeg-baseline",)
 """Specimens that stand in the upload log only, for the reconciliation to find."""
@@ -221,6 +221,7 @@ def _work(console: Console, settings: Settings, commons: MiniCommonsProcess) -> 
         bar = bars.add_task("following the stream", total=None, remark="starting")
         running = executor.submit(daemon.run)
         try:
+            commons.wait_for_stream()
             commons.publish_noise(-1, rate_per_s=NOISE_PER_S)
             commons.publish_corpus(rate_per_s=BURST_PER_S, withhold=WITHHELD)
             commons.publish_many(BURST, rate_per_s=BURST_PER_S)

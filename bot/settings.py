@@ -152,6 +152,23 @@ class ReportSettings(Section):
     max_items: Count
 
 
+class ReviewSettings(Section):
+    """The report on-wiki and the reading of verdicts."""
+
+    enabled: bool = Field(description="Read and write report pages at all.")
+    dry_run: bool = Field(description="Show what would be written instead of writing it.")
+    family: str = Field(description="pywikibot's family.")
+    code: str = Field(description="pywikibot's code within the family.")
+    user: str = Field(description="The bot's account; pages live below User:<user>/Review.")
+    language: str
+    rows_per_page: Annotated[int, Field(gt=0, le=100)]
+    edit_interval_s: Seconds = Field(description="At most one edit per page and so many seconds.")
+    poll_interval_s: PositiveSeconds = Field(description="Look for new verdicts at least this often.")
+    control_interval_s: PositiveSeconds = Field(description="Read stop page and on-wiki settings so often.")
+    trusted_groups: tuple[str, ...] = Field(min_length=1)
+    archive_after_s: PositiveSeconds = Field(description="Finished pages are archived after so long.")
+
+
 class MonitoringSettings(Section):
     """`/metrics` and `/healthz`, on loopback."""
 
@@ -186,6 +203,7 @@ class Settings(BaseSettings):
     store: StoreSettings
     pipeline: PipelineSettings
     report: ReportSettings
+    review: ReviewSettings
     monitoring: MonitoringSettings
     log: LogSettings
 
