@@ -169,3 +169,27 @@ def jpeg_with_size(width_px: int, height_px: int) -> bytes:
     start = content.index(b"\xff\xc0")
     struct.pack_into(">HH", content, start + 5, height_px, width_px)
     return bytes(content)
+
+
+def save_song_with_cover(path: Path) -> Path:
+    """An MP4 of a tone whose only picture is its cover."""
+    import os
+
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    buffer = io.BytesIO()
+    corners().save(buffer, "JPEG")
+    song = save_audio(path.with_suffix(".m4a.mp4"), "aac")
+    with av.open(str(song)) as source, av.open(str(path), "w") as target:
+        sound = target.add_stream_from_template(source.streams.audio[0])
+        cover = target.add_stream("mjpeg", rate=1)
+        cover.width, cover.height = corners().size
+        cover.pix_fmt = "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.Packet(buffer.getvalue())
+        picture.stream, picture.pts, picture.dts, picture.time_base = cover, 0, 0, Fraction(1, 1)
+        target.mux(picture)
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = sound
+                target.mux(packet)
+    return path

@@ -39,7 +39,7 @@ def decode(
     first_error: DecodeError | None = None
     for part in parts:
         try:
-            for picture in _pictures(part, limits, report):
+            for picture in pictures(part, limits, report):
                 frames += 1
                 yield _frame(picture, part, preprocess)
                 if frames >= limits.max_frames:
@@ -56,7 +56,20 @@ def decode(
         raise DecodeError("undecodable", "the file holds no picture")
 
 
-def _pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[Picture]:
+def pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[Picture]:
+    """Decode one part by the decoder that its bytes call for.
+
+    Args:
+        part: The part; its path is absolute.
+        limits: What is allowed.
+        report: Filled in on the way.
+
+    Yields:
+        Its pictures.
+
+    Raises:
+        DecodeError: Any of the codes.
+    """
     try:
         sniffed = sniff_file(part.path)
         if sniffed.family == "image":
@@ -97,4 +110,4 @@ def _frame(picture: Picture, part: MediaPart, preprocess: Preprocess) -> Frame:
     return Frame(pixels, at_s=picture.at_s, page=part.page if part.page is not None else picture.page)
 
 
-__all__ = ["decode"]
+__all__ = ["decode", "pictures"]

@@ -19,6 +19,7 @@ class Progress:
         seen_s: Time of the last frame decoded, None before the first.
         given_s: Time of the last frame handed out, None before the first.
         errors: Damaged packets met.
+        gave_up: Set where decoding every frame was ended for its cost.
     """
 
     sampler: Sampler
@@ -26,16 +27,17 @@ class Progress:
     seen_s: float | None = None
     given_s: float | None = None
     errors: int = 0
+    gave_up: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether the last frame decoded was handed out."""
         return self.seen_s is not None and self.seen_s == self.given_s
 
-    @property
-    def out_of_cpu(self) -> bool:
-        """Whether the allowance for decoding every frame is used up."""
-        return time.process_time() > self.cpu_until_s
+    def too_dear(self) -> bool:
+        """Whether the allowance for decoding every frame is used up; noted in `gave_up`."""
+        self.gave_up = self.gave_up or time.process_time() > self.cpu_until_s
+        return self.gave_up
 
     def short_of(self, duration_s: float | None, tolerance_s: float, tolerance_share: float) -> bool:
         """Whether decoding ended well before the end.

@@ -93,7 +93,8 @@ class DecodePool:
                 worker.wait_ready(START_TIMEOUT_S)
         except (OSError, WorkerGone) as error:
             self.close()
-            raise ClassifierError(f"a decode worker does not start: {error}") from error
+            memory = f"(it may use {self._limits.memory_bytes} bytes of memory)"
+            raise ClassifierError(f"a decode worker does not start {memory}: {error}") from error
 
     def open(self, parts: Sequence[MediaPart], preprocessing: str) -> "DecodeStream":
         """Begin to decode a file; waits for a free worker.

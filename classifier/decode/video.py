@@ -51,21 +51,19 @@ def decode_video(path: Path, format_name: str, limits: DecodeLimits, report: Rep
         for picture in opencv_frames(path, stream, limits, progress):
             report.decoder = "opencv"
             yield picture
-    if not progress.complete or progress.short_of(stream.duration_s, tolerance_s=1.0, tolerance_share=0.0):
+    ended = progress.complete and not progress.short_of(stream.duration_s, 1.0, 0.0)
+    if not ended and not progress.gave_up:
         for picture in pyav_frames(path, format_name, stream, limits, progress):
             report.decoder = report.decoder or "pyav"
             yield picture
-    out_of_cpu = progress.out_of_cpu and not progress.complete
-    if out_of_cpu:
+    if progress.gave_up:
         for picture in keyframes(path, format_name, stream, limits, progress):
             report.decoder = report.decoder or "pyav"
             yield picture
     if not report.decoder:
         raise DecodeError("undecodable", f"neither OpenCV nor PyAV decodes a frame of the {format_name} file")
     report.truncated = (
-        out_of_cpu
-        or progress.errors > 0
-        or progress.short_of(stream.duration_s, tolerance_s=2.0, tolerance_share=0.05)
+        progress.gave_up or progress.errors > 0 or progress.short_of(stream.duration_s, 2.0, 0.05)
     )
     if report.duration_s is None:
         report.duration_s = progress.seen_s

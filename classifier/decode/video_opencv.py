@@ -61,11 +61,13 @@ def _frames(
     tail_from_s = stream.duration_s - _TAIL_S if stream.duration_s is not None else 0.0
     tail_from_s = max(tail_from_s, 0.0)
     tail: Picture | None = None
-    while not progress.out_of_cpu and capture.grab():
+    while capture.grab():
         at_s = clock.at(_reported_s(capture, progress))
         progress.seen_s = at_s
         wanted = progress.sampler.wants(at_s)
         tail = None
+        if not wanted and progress.too_dear():
+            return
         if not wanted and (stream.duration_s is None or at_s < tail_from_s):
             continue
         limits.check_picture(
@@ -80,7 +82,7 @@ def _frames(
             progress.given_s = at_s
             yield tail
             tail = None
-    if tail is not None and not progress.out_of_cpu:
+    if tail is not None:
         progress.given_s = tail.at_s
         yield tail
 

@@ -59,7 +59,7 @@ def pyav_frames(
                 last = None
                 progress.given_s = at_s
                 yield _picture(frame, at_s, limits)
-            if progress.out_of_cpu:
+            elif progress.too_dear():
                 return
         if last is not None:
             progress.given_s = progress.seen_s = last[1]

@@ -74,7 +74,7 @@ def test_cmyk_as_adobe_stores_it_is_not_inverted(tmp_path):
 
 
 def test_ycck_is_told_from_cmyk(tmp_path):
-    # Pillow cannot write YCCK: it stores four channels inverted, and Adobe's transform byte says what they mean.
+    # Pillow writes no YCCK, but stores four channels inverted; Adobe's transform byte says what they mean.
     channels = ImageOps.invert(media.corners()).convert("YCbCr").split()
     black = Image.new("L", channels[0].size, 0)
     Image.merge("CMYK", [*map(ImageOps.invert, channels), black]).save(tmp_path / "x", "JPEG", quality=95)
