@@ -229,11 +229,26 @@ def test_the_request_says_who_asks_and_what_for(stop):
         assert server.requests[0]["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize(
-    "blocked", [stream(b""), stream(b"", body="close"), never_answer, refuse("403 Forbidden")],
-    ids=["reading", "reading until close", "connecting", "waiting"],
-)  # fmt: skip
-def test_the_stop_event_ends_a_blocked_iteration(blocked):
+@pytest.mark.parametrize("body", ["chunked", "gzip", "close"])
+def test_the_stop_event_ends_a_blocked_read(body):
+    stop, reading = threading.Event(), threading.Event()
+    with SseServer(stream(numbered([1]), body=body)) as server:
+        events = source(server, stop, read_timeout_s=600)
+
+        def follow() -> None:
+            for _ in events:
+                reading.set()
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        assert reading.wait(20)
+        stop.set()
+        thread.join(timeout=20)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("blocked", [never_answer, refuse("403 Forbidden")], ids=["connecting", "waiting"])
+def test_the_stop_event_ends_an_attempt_and_a_wait(blocked):
     stop = threading.Event()
     with SseServer(blocked) as server:
         events = source(server, stop, read_timeout_s=600, backoff=Backoff(600, 600))
