@@ -1,7 +1,7 @@
 """What the review talks to a wiki with: frozen values, one Protocol, and the ways in which an edit can fail.
 
-`bot/wiki.py` implements the Protocol with pywikibot; tests of pure review code use a hand-written fake. Nothing
-here imports pywikibot.
+`bot/wiki.py` implements the Protocol with pywikibot; tests of pure review code use a hand-written fake.
+Nothing here imports pywikibot.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
