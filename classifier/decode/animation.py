@@ -63,7 +63,9 @@ def _frames(
                 image.load()
                 composed = index + 1
                 if index in wanted:
-                    yield Picture(to_rgb(image), at_s=at_s)
+                    rgb = to_rgb(image)
+                    # Going on to the next frame would overwrite it.
+                    yield Picture(rgb.copy() if rgb is image else rgb, at_s=at_s)
     except PILLOW_ERRORS:
         report.truncated = True
         # The last frame that can be composed takes the place of the last one.

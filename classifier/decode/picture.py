@@ -66,7 +66,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image: Any mode Pillow decodes to.
 
     Returns:
-        Mode RGB, same size; a copy, since Pillow overwrites a picture when it goes on to the next frame.
+        Mode RGB, same size; the same picture where there was nothing to do.
 
     Raises:
         ValueError: Where Pillow knows no way from its mode.
@@ -75,7 +75,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(to_uint8(np.asarray(image))).convert("RGB")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white(image.convert("RGBA"))
-    return image.copy() if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def to_uint8(samples: NDArray[np.generic]) -> Pixels:
