@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from tests.sandbox_wiki.accounts import ADMIN, DEFAULT_SPEC, UPLOADER, SiteSpec
 from tests.sandbox_wiki.client import WikiClient
+from tests.sandbox_wiki.errors import ApiRefused
 from tests.sandbox_wiki.packages import cache_folder, provide_base
 from tests.sandbox_wiki.relay import EventRelay
 from tests.sandbox_wiki.server import PhpServer, free_port
@@ -167,6 +168,24 @@ class SandboxWiki:
         """Move a page or a file, by default with a redirect left behind."""
         kept: dict[str, int] = {} if redirect else {"noredirect": 1}
         self.client(user).act(action="move", reason="sandbox", **{"from": title}, to=target, **kept)
+
+    def revert(self, title: str, archive_name: str, user: str = ADMIN.name) -> None:
+        """Make an old version of a file its newest one again.
+
+        Args:
+            title: Full title.
+            archive_name: The old version's `archivename`.
+            user: Who does it.
+
+        Raises:
+            ApiRefused: The wiki did not do it: names of old versions count seconds, so a second version
+                within one second collides.
+        """
+        answer = self.client(user).act(
+            action="filerevert", filename=title.removeprefix("File:"), archivename=archive_name
+        )["filerevert"]
+        if answer["result"] != "Success":
+            raise ApiRefused(str(answer["result"]), str(answer))
 
     def hide(self, kind: str, target: str, ids: str, hide: str, user: str = ADMIN.name) -> None:
         """Hide a part of a revision, of an old version of a file, or of a log entry.
