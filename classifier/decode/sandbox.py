@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 START_TIMEOUT_S = 120.0
 # After an early stop, a worker that is deep in a decoder is not waited for longer than it takes to start
 # another.
-_STOP_GRACE_S = 1.0
+_STOP_GRACE_S = 2.0
 _RESPAWN_PAUSE_S = 1.0
 
 
@@ -290,16 +290,22 @@ class DecodeStream:
         worker = self._worker
         if worker is None:
             return
-        self._status.report.truncated = True
-        healthy = False
+        healthy = missed = False
+        last = None
         with contextlib.suppress(WorkerGone, wire.WireError):
             worker.stop_job()
             deadline_s = time.monotonic() + _STOP_GRACE_S
-            while True:
+            while last is None:
                 header, values, _ = worker.receive(max(deadline_s - time.monotonic(), 0.0))
-                if header.kind != wire.FRAMES:
+                if header.kind == wire.FRAMES:
+                    missed = True
+                else:
                     healthy = "retire" not in values
-                    break
+                    last = wire.unpack_status(values) if header.kind == wire.END else self._status
+        # A reader that has seen everything, and only did not ask for more, has not cut anything off.
+        complete = last is not None and last is not self._status and not missed
+        self._status = last or self._status
+        self._status.report.truncated = self._status.report.truncated or not complete
         self._release(healthy)
 
     def _receive(self, worker: WorkerProcess) -> tuple[wire.Header, dict[str, object], bytearray]:

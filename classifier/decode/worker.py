@@ -91,13 +91,13 @@ def _batches(job: _Job, limits: DecodeLimits, report: Report, stopped: _Stopped)
     batch: list[Frame] = []
     began_s = time.monotonic()
     for frame in decode(job.parts, preprocess.get(job.preprocessing), limits, report):
+        if stopped.number >= job.number:
+            report.truncated = True
+            break
         batch.append(frame)
         if len(batch) == wire.MAX_FRAMES_PER_MESSAGE or time.monotonic() - began_s > _FLUSH_AFTER_S:
             yield batch
             batch, began_s = [], time.monotonic()
-        if stopped.number >= job.number:
-            report.truncated = True
-            break
     if batch:
         yield batch
 
