@@ -154,7 +154,7 @@ class Daemon:
             gap_found=backfiller.notify,
         )
         housekeeper = Housekeeper(
-            settings, database, owner, self.metrics, stream, scorer.pool, self._stop, self._on_status
+            settings, database, owner, self.metrics, stream, scorer, self._stop, self._on_status
         )
         monitoring = self._start_monitoring(stream)
         try:

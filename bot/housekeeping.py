@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from classifier.decode.sandbox import DecodePool
-
+from bot.errors import ServiceDown
 from bot.monitoring import Metrics
 from bot.review.local_report import write_report
+from bot.scoring import Scorer
 from bot.settings import Settings
 from bot.stream.eventstreams import UploadStream
 from storage import lease, reviews, status
@@ -35,7 +35,7 @@ class Housekeeper:
         owner: Who holds the lease.
         metrics: Whose gauges are refreshed.
         stream: Asked for its lag.
-        pool: Asked for its restarts.
+        scorer: Asked how busy it was.
         stop: Ends the run.
         on_status: Called with every fresh status; for the live line.
     """
@@ -47,7 +47,7 @@ class Housekeeper:
         owner: Owner,
         metrics: Metrics,
         stream: UploadStream,
-        pool: DecodePool,
+        scorer: Scorer,
         stop: threading.Event,
         on_status: Callable[[StoreStatus], None],
     ) -> None:
@@ -56,7 +56,7 @@ class Housekeeper:
         self._owner = owner
         self._metrics = metrics
         self._stream = stream
-        self._pool = pool
+        self._scorer = scorer
         self._stop = stop
         self._on_status = on_status
         self._reported_flagged = -1
@@ -68,21 +68,25 @@ class Housekeeper:
             LeaseHeld: Where another daemon has taken over the database.
         """
         next_lease = next_report = time.monotonic()
+        interval_s = GAUGE_INTERVAL_S
         while True:
-            stopping = self._stop.wait(GAUGE_INTERVAL_S)
+            stopping = self._stop.wait(interval_s)
             now = time.monotonic()
             try:
                 if now >= next_lease:
                     next_lease = now + self._settings.pipeline.lease_ttl_s / 3
                     self._renew()
                 current = self._refresh_gauges()
+                # Counting a store of millions takes a while: never spend more than a twentieth on it.
+                interval_s = max(GAUGE_INTERVAL_S, 20 * (time.monotonic() - now))
                 if stopping or now >= next_report:
                     next_report = now + self._settings.report.interval_s
                     self._write_report(current)
             except LeaseHeld:
                 raise
-            except StoreError as error:
-                log.warning("service_failed", extra={"service": "store", "reason": str(error)})
+            except (StoreError, ServiceDown) as error:
+                self._metrics.service_failures.labels("housekeeping").inc()
+                log.warning("service_failed", extra={"service": "housekeeping", "reason": str(error)})
             if stopping:
                 return
 
@@ -99,7 +103,9 @@ class Housekeeper:
         lag_s = self._stream.lag_s(datetime.now(UTC))
         if lag_s is not None:
             self._metrics.stream_lag_s.set(lag_s)
-        self._metrics.worker_restarts.set(self._pool.restarts)
+        self._metrics.worker_restarts.set(self._scorer.pool.restarts)
+        self._metrics.model_busy_s.set(self._scorer.batcher.stats().busy_s)
+        self._metrics.stream_connections.set(self._stream.connections)
         self._on_status(current)
         return current
 

@@ -33,8 +33,10 @@ class Metrics:
         self.stream_events = Counter(
             "commonsbot_stream_events", "Events read, by what became of them", ["fate"], registry=r
         )
-        self.stream_reconnects = Counter(
-            "commonsbot_stream_reconnects", "Connections opened anew", registry=r
+        self.stream_connections = Gauge(
+            "commonsbot_stream_connections",
+            "Connections opened since the start; all but one are reconnects",
+            registry=r,
         )
         self.stream_lag_s = Gauge(
             "commonsbot_stream_lag_seconds", "Now minus the time of the newest event read", registry=r
@@ -73,6 +75,9 @@ class Metrics:
             ["stage"],
             buckets=STAGE_BUCKETS_S,
             registry=r,
+        )
+        self.model_busy_s = Gauge(
+            "commonsbot_model_busy_seconds", "Seconds spent in the model since the start", registry=r
         )
         self.downloaded_bytes = Counter(
             "commonsbot_downloaded_bytes", "Bytes fetched from the media hosts", registry=r

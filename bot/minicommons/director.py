@@ -176,7 +176,7 @@ class Director:
             if specimen.story == "suppressed":
                 self.wiki.suppress(title)
             planned = PlannedOutcome(
-                entry.log_id, entry.title, specimen.name, specimen.expected, not withheld
+                entry.log_id, entry.title, specimen.name, specimen.expected, not withheld, time.time()
             )
             self._outcomes.append(planned)
             if not withheld:

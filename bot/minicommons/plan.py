@@ -186,6 +186,7 @@ class PlannedOutcome:
         specimen: Name of the specimen whose bytes it carries.
         expected: `scored-sfw`, `scored-nsfw` or `skip:<code>`.
         in_stream: False where the upload stands in the log only.
+        published_at_s: When its event was sent, seconds since the epoch.
     """
 
     log_id: int
@@ -193,6 +194,7 @@ class PlannedOutcome:
     specimen: str
     expected: str
     in_stream: bool = True
+    published_at_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

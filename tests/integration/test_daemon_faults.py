@@ -18,7 +18,9 @@ import requests
 
 from bot.daemon import Daemon
 from bot.demo import CORPUS, compare
+from bot.minicommons.controls import Controls
 from bot.minicommons.corpus import prepare_corpus
+from bot.minicommons.process import MiniCommonsProcess
 from bot.minicommons.recipes import SMALL
 from bot.minicommons.server import MiniCommons
 from bot.settings import Settings
@@ -69,7 +71,7 @@ def wait_for(
     pytest.fail(f"never done: {read_store(settings.store.url)}")
 
 
-def wait_for_count(settings: Settings, commons: MiniCommons, count: int) -> None:
+def wait_for_count(settings: Settings, commons: Controls, count: int) -> None:
     outcomes = wait_for(settings, lambda _, found: len(found) >= count and not commons.publishing())
     counted = Counter(outcome.log_id for outcome in outcomes)
     assert counted.keys() == {outcome.log_id for outcome in commons.plan().outcomes}
@@ -200,7 +202,35 @@ def test_the_end_leaves_no_process_thread_or_file_behind(tmp_path: Path, commons
         wait_for_count(settings, commons, UPLOADS)
     left = {thread.name for thread in threading.enumerate()} - threads_before
     assert not {name for name in left if name.startswith(("upload", "daemon", "batcher", "classify"))}
-    assert not [
-        child for child in psutil.Process().children(recursive=True) if "decode" in str(child.cmdline())
-    ]
+    assert decode_workers() == []
     assert list(settings.media.directory.iterdir()) == []
+
+
+def test_every_bad_file_ends_in_its_code_and_the_daemon_is_as_before(tmp_path: Path) -> None:
+    corpus = prepare_corpus(CORPUS)
+    bad = [one.name for one in corpus.specimens if one.expected.startswith("skip:")]
+    assert len(bad) >= 8
+    # In a process of its own, so that what the server keeps is not taken for the daemon's.
+    with MiniCommonsProcess(CORPUS) as commons:
+        settings = settings_for(commons, tmp_path)
+        commons.publish_noise(-1, rate_per_s=50)
+        with running(settings):
+            # The model's library keeps buffers for every batch size it has met; let it meet them.
+            for done in (60, 120, 180, 240):
+                commons.publish_many(60)
+                wait_for_count(settings, commons, done)
+            commons.publish_corpus(names=["vp9", "av1", "theora"])
+            wait_for_count(settings, commons, 243)
+            workers, resident = decode_workers(), psutil.Process().memory_info().rss
+            commons.publish_corpus(names=bad)
+            wait_for_count(settings, commons, 243 + len(bad))
+            commons.publish_many(20)
+            wait_for_count(settings, commons, 263 + len(bad))
+            grown = psutil.Process().memory_info().rss - resident
+            assert len(decode_workers()) == len(workers) == settings.decode.workers
+    assert grown < 30e6
+
+
+def decode_workers() -> list[int]:
+    children = psutil.Process().children(recursive=True)
+    return [child.pid for child in children if "classifier.decode.worker" in child.cmdline()]
