@@ -1,18 +1,22 @@
-"""What happened to known files after their upload: moves, deletions, restorations.
+"""What happened to known files after their upload: moves, deletions, restorations, suppressions.
 
-A move changes the title under which the file is looked for; deletions and restorations are kept as weak
-signals beside the verdicts. Changes of files that we never saw are dropped: they are most of the firehose.
+A move changes the title under which the file is looked for; the others are kept as weak signals beside the
+verdicts. Each change names the uploads it was about, because a title alone cannot tell later. Changes of
+files that we never saw are dropped: they are most of the firehose.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from storage.insertion import insert_new
-from storage.tables import FileChangeRow, UploadRow
+from storage.review_values import FileSignal
+from storage.tables import FileChangeRow, FileChangeUploadRow, ReviewItemRow, UploadRow
 from storage.values import ChangeKind, FileChange
+
+WEAK_SIGNALS = (ChangeKind.DELETE, ChangeKind.RESTORE, ChangeKind.SUPPRESS)
 
 
 def apply(tx: Session, changes: Sequence[FileChange], now: datetime) -> int:
@@ -32,13 +36,60 @@ def apply(tx: Session, changes: Sequence[FileChange], now: datetime) -> int:
     )
 
 
-def _apply_one(tx: Session, change: FileChange, now: datetime) -> bool:
-    # Only versions that were there when it happened: the old title may be in use again since.
-    affected = (
-        UploadRow.wiki == change.wiki,
-        UploadRow.current_title == change.title,
-        UploadRow.logged_at <= change.logged_at,
+def note_suppressed(tx: Session, wiki: str, title: str, seen_at: datetime, now: datetime) -> bool:
+    """Store that a known file was found suppressed (the API says `filehidden` or `suppressed`).
+
+    Suppressions stand in no public log, so this one has no log id. It takes the negated row id of the newest
+    upload concerned, which no log entry has: finding the same file suppressed again changes nothing.
+
+    Args:
+        tx: A session of `Database.transaction()`.
+        wiki: Database name of the wiki.
+        title: Present title of the file.
+        seen_at: When it was found.
+        now: The present.
+
+    Returns:
+        Whether this is new.
+    """
+    newest = tx.scalar(
+        select(UploadRow.id)
+        .where(*_affected(wiki, title, seen_at))
+        .order_by(UploadRow.logged_at.desc(), UploadRow.id.desc())
+        .limit(1)
     )
+    if newest is None:
+        return False
+    return _apply_one(tx, FileChange(wiki, -newest, ChangeKind.SUPPRESS, title, None, None, seen_at), now)
+
+
+def signals_of(tx: Session, item_id: str) -> list[FileSignal]:
+    """What administrators did to a reviewed file since its upload; evidence, but nobody's verdict.
+
+    Args:
+        tx: Any session of the database.
+        item_id: Public id of the item.
+
+    Returns:
+        Deletions, restorations and suppressions, oldest first; empty for an unknown id.
+    """
+    rows = tx.execute(
+        select(FileChangeRow.kind, FileChangeRow.title, FileChangeRow.user, FileChangeRow.logged_at)
+        .join(FileChangeUploadRow, FileChangeUploadRow.file_change_id == FileChangeRow.id)
+        .join(ReviewItemRow, ReviewItemRow.upload_id == FileChangeUploadRow.upload_id)
+        .where(ReviewItemRow.item_id == item_id, FileChangeRow.kind.in_(WEAK_SIGNALS))
+        .order_by(FileChangeRow.logged_at, FileChangeRow.log_id)
+    )
+    return [FileSignal(ChangeKind(kind), title, user, at) for kind, title, user, at in rows]
+
+
+def _affected(wiki: str, title: str, at: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Only versions that were there when it happened: the old title may be in use again since."""
+    return (UploadRow.wiki == wiki, UploadRow.current_title == title, UploadRow.logged_at <= at)
+
+
+def _apply_one(tx: Session, change: FileChange, now: datetime) -> bool:
+    affected = _affected(change.wiki, change.title, change.logged_at)
     if tx.scalar(select(UploadRow.id).where(*affected).limit(1)) is None:
         return False
     row = {
@@ -53,6 +104,16 @@ def _apply_one(tx: Session, change: FileChange, now: datetime) -> bool:
     }
     if not insert_new(tx, FileChangeRow, [row]):
         return False
+    stored = tx.scalar(
+        select(FileChangeRow.id).where(
+            FileChangeRow.wiki == change.wiki, FileChangeRow.log_id == change.log_id
+        )
+    )
+    tx.execute(
+        insert(FileChangeUploadRow).from_select(
+            ["upload_id", "file_change_id"], select(UploadRow.id, literal(stored)).where(*affected)
+        )
+    )
     if change.kind is ChangeKind.MOVE and change.target_title is not None:
         tx.execute(
             update(UploadRow)

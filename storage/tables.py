@@ -138,7 +138,7 @@ class UploadRow(Base):
 
 
 class FileChangeRow(Base):
-    """A move, deletion or restoration of a file that we know."""
+    """A move, deletion, restoration or suppression of a file that we know."""
 
     __tablename__ = "file_change"
     __table_args__ = (UniqueConstraint("wiki", "log_id"), Index(None, "wiki", "title"), TABLE_OPTIONS)
@@ -152,6 +152,20 @@ class FileChangeRow(Base):
     user: Mapped[str | None] = mapped_column(UserName)
     logged_at: Mapped[datetime]
     recorded_at: Mapped[datetime]
+
+
+class FileChangeUploadRow(Base):
+    """Which uploads a change was about; titles cannot tell later: files move, and titles are used again."""
+
+    __tablename__ = "file_change_upload"
+    __table_args__ = (Index(None, "file_change_id"), TABLE_OPTIONS)
+
+    upload_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("upload.id"), primary_key=True, autoincrement=False
+    )
+    file_change_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("file_change.id"), primary_key=True, autoincrement=False
+    )
 
 
 class ModelVersionRow(Base):
@@ -200,8 +214,29 @@ class ClassificationRow(Base):
     created_at: Mapped[datetime]
 
 
+class ReviewPageRow(Base):
+    """A report page on the wiki: how far it was read and written."""
+
+    __tablename__ = "review_page"
+    __table_args__ = (UniqueConstraint("wiki", "title"), Index(None, "state"), TABLE_OPTIONS)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    wiki: Mapped[str] = mapped_column(Wiki)
+    title: Mapped[str] = mapped_column(Title)
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    last_seen_revision_id: Mapped[int | None] = mapped_column(BigInteger)
+    last_written_revision_id: Mapped[int | None] = mapped_column(BigInteger)
+    last_written_at: Mapped[datetime | None]
+
+
 class ReviewItemRow(Base):
-    """An upload that people are asked about, and the probability with which it was chosen."""
+    """An upload that people are asked about, and the probability with which it was chosen.
+
+    `state` follows from the verdicts and is kept in step with them; `uploader` is the upload's, repeated here
+    because a prolific uploader has many uploads and few flagged ones.
+    """
 
     __tablename__ = "review_item"
     __table_args__ = (
@@ -213,6 +248,9 @@ class ReviewItemRow(Base):
         Index(None, "classification_id"),
         Index(None, "reason", "state"),
         Index(None, "state", "created_at"),
+        Index(None, "page_id", "state", "created_at"),
+        Index(None, "reason", "created_at"),
+        Index(None, "uploader", "reason"),
         TABLE_OPTIONS,
     )
 
@@ -225,6 +263,10 @@ class ReviewItemRow(Base):
     stratum: Mapped[str | None] = mapped_column(Code)
     state: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
+    page_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("review_page.id"))
+    row_order: Mapped[int | None]
+    uploader: Mapped[str | None] = mapped_column(UserName)
+    state_changed_at: Mapped[datetime | None]
 
 
 class VerdictRow(Base):

@@ -261,6 +261,7 @@ def score(
         inclusion_probability=review.inclusion_probability,
         stratum=review.stratum,
         state=ReviewState.OPEN.value,
+        uploader=claimed.upload.user,
         created_at=now,
     )
     tx.add(item)

@@ -31,6 +31,7 @@ class ChangeKind(StrEnum):
     MOVE = "move"
     DELETE = "delete"
     RESTORE = "restore"
+    SUPPRESS = "suppress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A move, deletion or restoration of a file; kept only for files we know.
+    """A move, deletion, restoration or suppression of a file; kept only for files we know.
 
     Attributes:
         wiki: Database name of the wiki.
