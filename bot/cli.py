@@ -98,12 +98,17 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option(help="Where the demo keeps its files; default: var/demo.")
     ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Also save what is printed as a picture.")] = None,
 ) -> None:
     """Run the daemon on an embedded miniature Commons and check what it recorded against what was planted."""
     from bot.demo import run_demo
 
     with _explained():
-        if not run_demo(out, directory):
+        console = Console(record=True, width=92) if svg else out
+        succeeded = run_demo(console, directory)
+        if svg:
+            console.save_svg(str(svg), title="make demo")
+        if not succeeded:
             raise SystemExit(EXIT_FAILED)
 
 
