@@ -246,9 +246,15 @@ class SandboxWiki:
         self._switches = switches
         switches.save(self.site.folder)
 
-    def run_jobs(self) -> None:
-        """Run what MediaWiki put off, such as category changes, to the end."""
-        self.maintenance("runJobs.php", "--quiet")
+    def run_jobs(self) -> str:
+        """Run what MediaWiki put off, such as category changes, to the end.
+
+        Returns:
+            A line for each start and end of a job; some jobs fail rightly, because their page is gone.
+        """
+        # MediaWiki goes on writing and queueing after its answer; the one worker answers again after that.
+        self.client(None).query(meta="siteinfo")
+        return self.maintenance("runJobs.php")
 
     def maintenance(self, script: str, *arguments: str) -> str:
         """Run a maintenance script of MediaWiki.
