@@ -7,7 +7,8 @@ explicit), inclusion probabilities p_i and weights w_i = 1 / p_i:
   of Statistical Inference", p. 236; Särndal, Swensson, Wretman 1992, section 5.7);
 - unequal weights cost precision: the effective sample size is Kish's, n = sum(w_i)^2 / sum(w_i^2) (Kish
   1965, "Survey Sampling", section 11.7), which is the plain count where all weights are the same;
-- the interval is Wilson's score interval (Wilson 1927, JASA 22:209-212) with that n; z is the normal quantile:
+- the interval is Wilson's score interval (Wilson 1927, JASA 22:209-212) with that n, z being the normal
+  quantile:
 
       (P + z^2/2n  -+  z sqrt(P (1 - P) / n + z^2/4n^2)) / (1 + z^2/n)
 
@@ -169,9 +170,8 @@ def numbers(tx: Session, now: datetime, days: float = 30) -> ReviewNumbers:
     labelled = _labelled(items, lambda _vote: True)
     unresolved = [item.probability for item in items if _label(item.votes) is None]
     precision = weighted_share(labelled)
-    counts = dict(
-        tx.execute(select(ReviewItemRow.state, func.count()).group_by(ReviewItemRow.state)).tuples().all()
-    )
+    by_state = select(ReviewItemRow.state, func.count()).group_by(ReviewItemRow.state)
+    counts = {state: count for state, count in tx.execute(by_state)}  # noqa: C416 - rows are not pairs to mypy
     return ReviewNumbers(
         open=counts.get(ReviewState.OPEN.value, 0),
         disputed=counts.get(ReviewState.DISPUTED.value, 0),
