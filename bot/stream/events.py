@@ -100,6 +100,25 @@ def parse_event(text: str | bytes, wiki: str) -> Upload | FileChange | Ignored:
         return Ignored(str(problem), unexpected=True)
 
 
+def edited_page(text: str | bytes, wiki: str) -> str | None:
+    """Which page an event says was edited or created.
+
+    Args:
+        text: The event's data: JSON.
+        wiki: Database name of the wiki that is followed.
+
+    Returns:
+        The full title; None for any other event.
+    """
+    try:
+        event = _mapping(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+    if event.get("wiki") != wiki or event.get("type") not in ("edit", "new"):
+        return None
+    return parse_title(event.get("title"))
+
+
 def _log_event(event: dict[str, Any], meta: dict[str, Any], wiki: str) -> Upload | FileChange | Ignored:
     log_type, action = event.get("log_type"), event.get("log_action")
     if not isinstance(log_type, str) or not isinstance(action, str):
@@ -269,6 +288,7 @@ def parse_wiki_time(value: Any) -> datetime | None:
 
 __all__ = [
     "Ignored",
+    "edited_page",
     "event_meta_time",
     "may_concern",
     "parse_event",

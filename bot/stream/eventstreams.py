@@ -20,7 +20,7 @@ import requests
 
 from bot.settings import StreamSettings, WikiSettings
 from bot.stream.backoff import Backoff
-from bot.stream.events import Ignored, event_meta_time, may_concern, parse_event
+from bot.stream.events import Ignored, edited_page, event_meta_time, may_concern, parse_event
 from bot.stream.framing import parse_block
 from bot.stream.position import advance, event_time, resume_id
 from bot.stream.sse import Burst, EventSource
@@ -41,6 +41,7 @@ class StreamBatch:
         event_time: Time of that event.
         jump: What the stream skipped before this batch, else None.
         counts: Since the previous batch: `events`, `uploads`, `changes`, and `dropped.<reason>`.
+        edited: Watched pages that were edited.
     """
 
     uploads: tuple[Upload, ...]
@@ -49,6 +50,7 @@ class StreamBatch:
     event_time: datetime
     jump: Gap | None
     counts: Mapping[str, int]
+    edited: frozenset[str] = frozenset()
 
 
 class UploadStream:
@@ -60,6 +62,7 @@ class UploadStream:
         user_agent: Sent with every request.
         stop: Ends the iteration as soon as it is set.
         position: Where to resume; None starts live.
+        watch: Edits of pages whose full title begins like this are told; None tells none.
         session: To ask with; a new one by default.
 
     Attributes:
@@ -75,8 +78,13 @@ class UploadStream:
         stop: threading.Event,
         position: StreamPosition | None = None,
         *,
+        watch: str | None = None,
         session: requests.Session | None = None,
     ) -> None:
+        self._watch = watch
+        # EventStreams leaves all but control characters as they are. An edit that is missed all the same is
+        # found by the next poll.
+        self._watch_bytes = watch.encode() if watch else None
         self._settings = stream
         self._wiki = wiki.id
         self._wiki_bytes = wiki.id.encode()
@@ -151,6 +159,7 @@ class UploadStream:
         now = time.monotonic()
         self.last_event_at = now
         uploads, changes = self._select(burst.blocks)
+        edited = self._edited(burst.blocks)
         newest = next((block for block in reversed(burst.blocks) if _has_id(block)), None)
         if newest is not None:
             self._newest = newest
@@ -159,9 +168,16 @@ class UploadStream:
             self._connection = burst.connection
             jump = self._jump(burst)
         due = self._stored_at is None or now - self._stored_at >= self._settings.position_interval_s
-        if not (uploads or changes or jump or (due and newest is not None)):
+        if not (uploads or changes or edited or jump or (due and newest is not None)):
             return None
-        return self._batch(uploads, changes, jump)
+        return self._batch(uploads, changes, jump, edited)
+
+    def _edited(self, blocks: list[bytes]) -> frozenset[str]:
+        if self._watch is None or self._watch_bytes is None:
+            return frozenset()
+        needle = self._watch_bytes
+        titles = (edited_page(parse_block(block).data, self._wiki) for block in blocks if needle in block)
+        return frozenset(title for title in titles if title and title.startswith(self._watch))
 
     def _select(self, blocks: list[bytes]) -> tuple[list[Upload], list[FileChange]]:
         uploads: list[Upload] = []
@@ -207,7 +223,9 @@ class UploadStream:
         log.warning("stream_jumped", extra={"start": start.isoformat(), "end": end.isoformat()})
         return Gap(id=None, wiki=self._wiki, start=start, end=end, reason="jump")
 
-    def _batch(self, uploads: list[Upload], changes: list[FileChange], jump: Gap | None) -> StreamBatch:
+    def _batch(
+        self, uploads: list[Upload], changes: list[FileChange], jump: Gap | None, edited: frozenset[str]
+    ) -> StreamBatch:
         event_id, at = self._stored_id or "", datetime.now(UTC)
         if self._newest is not None:
             new_id = parse_block(self._newest).event_id
@@ -215,7 +233,7 @@ class UploadStream:
             at = event_time(event_id) or _time_of(self._newest, at)
         counts = self.counts - self._counts_given
         self._counts_given = self.counts.copy()
-        return StreamBatch(tuple(uploads), tuple(changes), event_id, at, jump, counts)
+        return StreamBatch(tuple(uploads), tuple(changes), event_id, at, jump, counts, edited)
 
 
 def _has_id(block: bytes) -> bool:

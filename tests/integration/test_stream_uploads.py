@@ -35,14 +35,22 @@ def stop():
     event.set()
 
 
-def uploads(server: SseServer, stop: threading.Event, *, at_ms: int | None = None, **options) -> UploadStream:
+def uploads(
+    server: SseServer,
+    stop: threading.Event,
+    *,
+    at_ms: int | None = None,
+    watch: str | None = None,
+    **options,
+) -> UploadStream:
     options = {"backoff_initial_s": 0.01, "position_interval_s": 3600.0, "read_timeout_s": 20.0, **options}
     settings = load_settings(overrides={"stream": {"url": server.url, **options}})
     position = None
     if at_ms is not None:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
         position = StreamPosition("recentchange", event_id(at_ms), at, at)
-    return UploadStream(settings.stream, settings.wiki, "TestBot/1.0 (me@example.org)", stop, position)
+    user_agent = "TestBot/1.0 (me@example.org)"
+    return UploadStream(settings.stream, settings.wiki, user_agent, stop, position, watch=watch)
 
 
 class Steps:
@@ -254,3 +262,31 @@ def test_lag_and_last_event_are_known(stop):
     assert followed.lag_s(BASE + timedelta(seconds=11, milliseconds=1)) == 10
     assert followed.last_event_at is not None
     assert (followed.connections, followed.oversized) == (1, 0)
+
+
+def test_edits_of_watched_pages_are_told_and_no_others(stop):
+    watched = "User:TestBot/Review"
+    firehose = [
+        recentchange(1, title=f"{watched}/2026-01-01"),
+        recentchange(2, title=f"{watched}/Guide", type="new"),
+        recentchange(3, title=f"{watched}/2026-01-02", wiki="enwiki"),
+        recentchange(4, title="Talk", comment=f"see {watched}/2026-01-03"),
+        recentchange(5, title=f"{watched}/2026-01-04", type="categorize"),
+        upload(6),
+    ]
+    data = b"".join(block(event, BASE_MS + n) for n, event in enumerate(firehose))
+    with SseServer(stream(data)) as server:
+        batches = take(uploads(server, stop, watch=watched), 1)
+        stop.set()
+    assert frozenset().union(*(batch.edited for batch in batches)) == {
+        f"{watched}/2026-01-01",
+        f"{watched}/Guide",
+    }
+
+
+def test_without_a_watch_no_edit_is_told(stop):
+    data = block(recentchange(1, title="User:TestBot/Review"), BASE_MS) + numbered([2])
+    with SseServer(stream(data)) as server:
+        batches = take(uploads(server, stop), 1)
+        stop.set()
+    assert all(not batch.edited for batch in batches)

@@ -18,7 +18,12 @@ OWNERS = {
     "fastapi": ("classifier/service/",),
 }
 BROAD_EXCEPT_ALLOWED = {"bot/pipeline.py", "bot/cli.py"}
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+SOURCES = sorted(
+    path
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if "node_modules" not in path.parts
+)
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -91,7 +91,7 @@ $wgLocalFileRepo = [
 ];
 $wgUseInstantCommons = false;
 $wgGenerateThumbnailOnParse = false;
-// Wikimedia's standard widths. MediaWiki 1.39 renders any width; the router is what refuses others.
+// Wikimedia's standard widths, for MediaWiki versions that know them; 1.39 renders any width.
 $wgThumbnailSteps = [ 20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840 ];
 $wgThumbLimits = [ 120, 250, 330, 500 ];
 $wgImageLimits = [ [ 330, 330 ], [ 500, 500 ], [ 960, 960 ] ];
