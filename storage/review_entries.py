@@ -100,20 +100,18 @@ def _last_changes(tx: Session, chosen: ColumnElement[bool]) -> dict[tuple[int, b
 
 def _overwritten(tx: Session, chosen: ColumnElement[bool]) -> set[int]:
     """Uploads whose title shows other bytes now; a revert to that version makes it the current one again."""
-    later = aliased(UploadRow)
+    version = aliased(UploadRow)
     rows = tx.execute(
-        select(UploadRow.id, UploadRow.sha1, later.sha1)
+        select(UploadRow.id, UploadRow.sha1, version.sha1, version.log_id > UploadRow.log_id)
         .join_from(ReviewItemRow, UploadRow, UploadRow.id == ReviewItemRow.upload_id)
-        .join(
-            later,
-            (later.wiki == UploadRow.wiki)
-            & (later.current_title == UploadRow.current_title)
-            & (later.log_id > UploadRow.log_id),
-        )
+        # By title alone: with a condition on log_id, SQLite walks through the wiki's whole later log.
+        .join(version, (version.wiki == UploadRow.wiki) & (version.current_title == UploadRow.current_title))
         .where(chosen)
-        .order_by(later.log_id)
+        .order_by(version.log_id)
     )
-    other_bytes = {upload_id: sha1 is None or sha1 != latest for upload_id, sha1, latest in rows}
+    other_bytes = {
+        upload_id: sha1 is None or sha1 != latest for upload_id, sha1, latest, later in rows if later
+    }
     return {upload_id for upload_id, differs in other_bytes.items() if differs}
 
 

@@ -267,9 +267,10 @@ def test_a_new_file_under_an_old_title_does_not_inherit_its_signals(database: Da
     apply(database, change(ChangeKind.DELETE, "File:Photo 1.jpg", 20))
     put_up(database, {3: 0.9}, values=[upload(3, title="File:Photo 1.jpg", logged_s=30)], now=after(30))
     apply(database, change(ChangeKind.DELETE, "File:Photo 1.jpg", 40))
+    apply(database, change(ChangeKind.DELETE, "File:Photo 1.jpg", 25))
     with database.read() as tx:
         assert [s.at for s in file_changes.signals_of(tx, item_id(3))] == [after(40)]
-        assert [s.at for s in file_changes.signals_of(tx, item_id(1))] == [after(20), after(40)]
+        assert [s.at for s in file_changes.signals_of(tx, item_id(1))] == [after(20), after(25), after(40)]
 
 
 def test_a_suppression_that_was_noticed_is_stored_once_though_no_log_has_it(database: Database) -> None:
