@@ -13,12 +13,10 @@ import logging
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import requests
 
@@ -27,8 +25,9 @@ from bot.errors import BotError, ConfigError, ServiceDown
 from bot.settings import ROOT, ReviewSettings
 from bot.wiki_answers import Answer, as_mediawiki, canonical
 from bot.wiki_errors import SERVICE, is_transient
-from bot.wiki_identity import Account, check_account, check_user_config, check_wiki, is_loopback
+from bot.wiki_identity import Account, check_account, check_user_config, check_wiki
 from bot.wiki_pages import Patience, WikiPages
+from bot.wiki_site import family, single_try, site_class
 from bot.wiki_transport import NotingSession
 
 logger = logging.getLogger(__name__)
@@ -85,10 +84,10 @@ class Wiki(WikiPages):
         """
         patience = patience or Patience()
         pywikibot = _load_pywikibot()
-        family = _family(pywikibot, review, api_url)
-        folder = state / family.langs[review.code].replace(":", "_")
+        wiki_family = family(pywikibot, review, api_url)
+        folder = state / wiki_family.langs[review.code].replace(":", "_")
         _configure(pywikibot, user_agent, timeout_s)
-        session = _Session(pywikibot, family, review, folder, password_file, log_in=log_in)
+        session = _Session(pywikibot, wiki_family, review, folder, password_file, log_in=log_in)
         patience.insist(session.sign_in)
         answer = patience.insist(lambda: session.ask(_WHO_AND_WHAT))
         with as_mediawiki():
@@ -118,7 +117,7 @@ class _Session:
 
     Args:
         pywikibot: The library, configured.
-        family: Where the wiki is.
+        wiki_family: Where the wiki is.
         review: Which wiki of the family, and which account.
         folder: For cookies and caches.
         password_file: In place of the one that `user-config.py` names.
@@ -128,7 +127,7 @@ class _Session:
     def __init__(
         self,
         pywikibot: Any,
-        family: Any,
+        wiki_family: Any,
         review: ReviewSettings,
         folder: Path,
         password_file: Path | None,
@@ -142,9 +141,10 @@ class _Session:
         self._cookies = pywikibot.comms.http.PywikibotCookieJar()
         self._transport = NotingSession()
         self._transport.cookies = self._cookies
-        self._request = _single_try(pywikibot)
+        self._request = single_try(pywikibot)
         with self._edge():
-            self._site = _site_class(pywikibot)(code=review.code, fam=family, user=self._user)
+            self._site = site_class(pywikibot)(code=review.code, fam=wiki_family, user=self._user)
+            self._throttle = self._site.throttle
 
     def sign_in(self) -> None:
         """Use the stored cookies if they are still good, else the password; nothing without an account.
@@ -162,6 +162,7 @@ class _Session:
     def ask(self, parameters: Mapping[str, str | int]) -> Answer:
         """Send a request that changes nothing; see `wiki_pages.Session`."""
         with self._edge():
+            self._stay_signed_in()
             request = self._request(
                 site=self._site,
                 parameters={"maxlag": _MAXLAG_S, **parameters, "formatversion": 2},
@@ -174,6 +175,7 @@ class _Session:
     def act(self, parameters: Mapping[str, str | int]) -> Answer:
         """Send a request that changes something; see `wiki_pages.Session`."""
         with self._edge():
+            self._stay_signed_in()
             fields = {
                 "maxlag": _MAXLAG_S,
                 **parameters,
@@ -185,6 +187,11 @@ class _Session:
             request = self._request(site=self._site, parameters=fields, throttle=False, use_get=False)
             answer: Answer = request.submit()
             return answer
+
+    def _stay_signed_in(self) -> None:
+        """After a failure to sign in again, pywikibot would go on without an account."""
+        if self._user is not None and not self._site.logged_in():
+            self._site.login()
 
     @contextmanager
     def _edge(self) -> Iterator[None]:
@@ -203,7 +210,7 @@ class _Session:
             finally:
                 with suppress(AttributeError):
                     # It would sleep as long as the server asked, however long, before the next request.
-                    self._site.throttle.retry_after = 0
+                    self._throttle.retry_after = 0
 
     def _translated(self, error: BaseException) -> BotError:
         after_s = self._transport.after_s
@@ -224,7 +231,6 @@ def _load_pywikibot() -> Any:
         os.environ["PYWIKIBOT_DIR"] = str(ROOT)
         arguments, sys.argv = sys.argv, sys.argv[:1]
         try:
-            import pywikibot
             import pywikibot.comms.http
             import pywikibot.data.api
             import pywikibot.login
@@ -240,8 +246,9 @@ def _load_pywikibot() -> Any:
 def _prepared(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Killed processes stay in it for ten minutes, and slow down those that come after.
-        (folder / "throttle.ctrl").unlink(missing_ok=True)
+        # Killed processes stay in it for ten minutes, and slow down those that come after. Without the file
+        # a second session of this process would fail.
+        (folder / "throttle.ctrl").write_text("")
     except OSError as error:
         raise ConfigError(f"{folder}: pywikibot cannot keep its cookies there: {error.strerror}") from error
     return folder
@@ -276,121 +283,6 @@ class _Chatter(logging.Handler):
             record: What pywikibot said.
         """
         logger.debug("pywikibot_says", extra={"said": record.getMessage()[:2000]})
-
-
-def _family(pywikibot: Any, review: ReviewSettings, api_url: str | None) -> Any:
-    """Find pywikibot's family of the settings, or one made up for a wiki on this machine."""
-    if api_url is not None and is_loopback(api_url):
-        parts = urlsplit(api_url)
-        path = parts.path.removesuffix("/api.php")
-        members = {
-            "name": review.family,
-            "code": review.code,
-            "domain": parts.netloc,
-            # pywikibot looks at the parameters' names.
-            "protocol": lambda self, code: parts.scheme,  # noqa: ARG005
-            "scriptpath": lambda self, code: path,  # noqa: ARG005
-        }
-        return type("LoopbackFamily", (pywikibot.family.SingleSiteFamily,), members)()
-    try:
-        family = pywikibot.family.Family.load(review.family)
-    except pywikibot.exceptions.Error as error:
-        raise ConfigError(f"review.family: pywikibot does not know {review.family!r}") from error
-    if review.code not in family.langs:
-        raise ConfigError(f"review.code: {review.family} has no {review.code!r}")
-    ours = f"{family.protocol(review.code)}://{family.hostname(review.code)}{family.apipath(review.code)}"
-    if api_url not in (None, ours):
-        raise ConfigError(
-            f"review.family and review.code mean {ours}, but wiki.api_url is {api_url}: make them agree"
-        )
-    return family
-
-
-def _single_try(pywikibot: Any) -> Any:
-    """Make pywikibot's request class, except that a failure ends it where it would wait and try again."""
-    exceptions = pywikibot.exceptions
-
-    class SingleTry(pywikibot.data.api.Request):  # type: ignore[misc]
-        def wait(self, delay: float | None = None, **_: Any) -> None:  # noqa: ARG002 - pywikibot's own
-            if self.last_error["code"] is not None:
-                raise exceptions.APIError(self.last_error["code"], self.last_error["info"])
-            raise exceptions.ApiTimeoutError("no usable answer")
-
-    return SingleTry
-
-
-def _site_class(pywikibot: Any) -> Any:
-    """Make pywikibot's site class, except that it never asks a person and never takes another account."""
-    status = pywikibot.login.LoginStatus
-
-    class BotSite(pywikibot.site.APISite):  # type: ignore[misc]
-        def login(
-            self,
-            autocreate: bool = False,  # noqa: ARG002 - pywikibot's own
-            user: str | None = None,  # noqa: ARG002
-            *,
-            cookie_only: bool = False,
-        ) -> None:
-            if cookie_only or self.username() is None:
-                return
-            self._loginstatus = status.IN_PROGRESS
-            try:
-                if not self._is_us():
-                    if not self.is_oauth_token_available():
-                        self._use_password()
-                    self._require_us()
-            finally:
-                us = self.logged_in()
-                self._loginstatus = status.AS_USER if us else status.NOT_LOGGED_IN
-            logger.info("wiki_signed_in", extra={"account": self.username()})
-
-        def _is_us(self) -> bool:
-            del self.userinfo
-            return bool(self.userinfo["name"] == self.username())
-
-        def _require_us(self) -> None:
-            if not self._is_us():
-                raise ConfigError(
-                    f"the wiki takes us for {self.userinfo['name']}, but review.user is "
-                    f"{self.username()}: check the password file or the OAuth variables"
-                )
-
-        def _use_password(self) -> None:
-            manager = _login_manager(pywikibot, self)
-            self.tokens.clear()
-            try:
-                manager.login_to_site()
-            except pywikibot.exceptions.APIError as error:
-                if is_transient(error.code) or error.code == "Throttled":
-                    raise ServiceDown(SERVICE, f"signing in: {error.code}: {error.info}") from error
-                raise ConfigError(
-                    f"the wiki does not let {manager.login_name} in: {error.info} "
-                    "(check the bot password in the password file)"
-                ) from error
-            manager.storecookiedata()
-            self.tokens.clear()
-
-    return BotSite
-
-
-def _login_manager(pywikibot: Any, site: Any) -> Any:
-    path, user = pywikibot.config.password_file, site.username()
-    with warnings.catch_warnings():
-        # They would show the line of the password file that they complain about.
-        warnings.simplefilter("ignore")
-        try:
-            manager = pywikibot.login.ClientLoginManager(site=site, user=user)
-        except OSError as error:
-            raise ConfigError(f"{path}: no such password file (user-config.py says what is in it)") from error
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"{path}: not a pywikibot password file (see user-config.py)") from error
-    if not manager.password:
-        raise ConfigError(f"{path}: has no password for {user}")
-    if "@" not in manager.login_name:
-        raise ConfigError(
-            f"{path}: {user} has a main password there; make a bot password at Special:BotPasswords"
-        )
-    return manager
 
 
 __all__ = ["Wiki"]

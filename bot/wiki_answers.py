@@ -102,6 +102,7 @@ def revisions(answer: Answer) -> Iterator[Revision]:
     """
     for page in answer["query"].get("pages", ()):
         for found in page.get("revisions", ()):
+            # An account with more rights would see what is hidden, beside the flag that says so.
             hidden = bool(found.get("userhidden")) or "user" not in found
             user = None if hidden else str(found["user"])
             yield Revision(
@@ -167,9 +168,10 @@ def _user(found: Mapping[str, Any]) -> UserInfo:
 
 
 def _text(revision: Mapping[str, Any]) -> str | None:
-    """None where it is hidden, suppressed, lost, or in no wikitext at all."""
-    content = revision.get("slots", {}).get("main", {}).get("content")
-    return None if content is None else str(content)
+    """None where it is hidden (even from all but us), suppressed or lost."""
+    main = revision.get("slots", {}).get("main", {})
+    hidden = main.get("texthidden") or "content" not in main
+    return None if hidden else str(main["content"])
 
 
 def _is_anonymous(revision: Mapping[str, Any], user: str) -> bool:

@@ -1,10 +1,10 @@
 """Reading and writing pages through a signed-in session: the review's wiki without its transport.
 
-Three things about MediaWiki make `write` longer than one request. Two edits of the same account never
-conflict: the later one silently wins, so edits are serialised in this process and the newest revision is
-looked at right before each. A page deleted meanwhile is recreated unless told otherwise. And an exception
-does not mean "not saved": the answer may have been lost after the wiki had committed the edit, so the
-history is read before anything is tried again or reported as failed.
+Three things about MediaWiki make `write` longer than one request. Edits that touch different lines are merged
+without a word, and two edits of the same account may not conflict at all, so edits are serialised in this
+process and the newest revision is looked at right before each. A page deleted meanwhile is recreated unless
+told otherwise. And an exception does not mean "not saved": the answer may have been lost after the wiki had
+committed the edit, so the history is read before anything is tried again or reported as failed.
 """
 
 import difflib
@@ -15,13 +15,12 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from typing import Final, Protocol, TypeVar
 
 from bot.api import ApiError
 from bot.backoff import jittered
-from bot.errors import ServiceDown
+from bot.errors import ConfigError, ServiceDown
 from bot.exclusion import may_edit
 from bot.wiki_answers import (
     Answer,
@@ -65,6 +64,7 @@ class Session(Protocol):
 
         Raises:
             ApiError: The API refused it for good.
+            ConfigError: The session was lost, and the wiki no longer lets the account in.
             ServiceDown: Transient.
         """
         ...
@@ -80,6 +80,7 @@ class Session(Protocol):
 
         Raises:
             ApiError: As `ask`.
+            ConfigError: As `ask`.
             ServiceDown: As `ask`; the change may have been made nevertheless.
         """
         ...
@@ -184,13 +185,26 @@ class WikiPages(ReviewWiki):
 
     def history(self, title: str, after_revision_id: int | None) -> Iterator[Revision]:
         """Walk a page's revisions, oldest first; see `ReviewWiki.history`."""
+        start = {} if after_revision_id is None else {"rvstartid": after_revision_id}
         try:
-            yield from self._history(title, after_revision_id)
+            found = self._history(title, start)
+            yield from (revision for revision in found if revision.revision_id != after_revision_id)
         except ApiError as error:
             if error.code != "badid_rvstartid":
                 raise
             # That revision is gone for good, so nothing says which of the page's are later.
-            yield from self._history(title, None)
+            yield from self._history(title, {})
+
+    def revision(self, title: str, revision_id: int) -> Revision | None:
+        """One revision of a page; see `ReviewWiki.revision`."""
+        try:
+            # The bounds only mean their moments, so others of the same second come along.
+            found = list(self._history(title, {"rvstartid": revision_id, "rvendid": revision_id}))
+        except ApiError as error:
+            if error.code not in {"badid_rvstartid", "badid_rvendid"}:
+                raise
+            return None
+        return next((revision for revision in found if revision.revision_id == revision_id), None)
 
     def users(self, names: Sequence[str]) -> Mapping[str, UserInfo]:
         """Look accounts up, 50 a request; see `ReviewWiki.users`."""
@@ -219,7 +233,10 @@ class WikiPages(ReviewWiki):
             return None
         parameters = self._edit(page, text, summary, minor=minor)
         with _WRITING:
-            return self._patience.insist(lambda: self._write_once(page, text, parameters))
+            try:
+                return self._patience.insist(lambda: self._write_once(page, text, parameters))
+            except ConfigError as error:
+                raise refused("notloggedin", str(error), page.title) from error
 
     def _edit(self, page: PageText, text: str, summary: str, *, minor: bool) -> Mapping[str, str | int]:
         parameters: dict[str, str | int] = {
@@ -232,16 +249,12 @@ class WikiPages(ReviewWiki):
         }
         if "bot" in self._account.rights:
             parameters["bot"] = 1
-        if page.revision_id is None or page.edited_at is None:
-            return {**parameters, "createonly": 1}
-        based_on = _stamp(page.edited_at)
-        return {
-            **parameters,
-            "baserevid": page.revision_id,
-            "basetimestamp": based_on,
-            "starttimestamp": based_on,
-            "nocreate": 1,
-        }
+        # With basetimestamp beside it, MediaWiki would let the account overwrite itself, and let anybody be
+        # overwritten within the same second; baserevid alone is exact (EditPage::internalAttemptSave).
+        base = (
+            {"createonly": 1} if page.revision_id is None else {"nocreate": 1, "baserevid": page.revision_id}
+        )
+        return {**parameters, **base}
 
     def _write_once(self, page: PageText, text: str, parameters: Mapping[str, str | int]) -> int:
         """Save unless the page changed; whatever goes wrong, say so only if the text is not there."""
@@ -270,11 +283,11 @@ class WikiPages(ReviewWiki):
                     "captcha" if captcha else str(edit.get("code", edit["result"])),
                     str(edit.get("info") or edit.get("spamblacklist") or captcha or edit),
                 )
-            saved = int(edit["newrevid"]) if "newrevid" in edit else page.revision_id
-            if saved is None:
-                raise ServiceDown("wiki", f"{page.title}: saved without a revision")
-            if edit.get("oldrevid", 0) != (page.revision_id or 0) and "newrevid" in edit:
-                # Between our look and the edit somebody was quicker, and the wiki could merge both.
+            if edit.get("nochange") and page.revision_id is not None:
+                return page.revision_id
+            saved = int(edit["newrevid"])
+            if edit["oldrevid"] != (page.revision_id or 0):
+                # Somebody was quicker, and the wiki merged other lines of theirs with ours.
                 logger.warning("wiki_edit_merged", extra={"title": page.title, "revision_id": saved})
         logger.info("wiki_saved", extra={"title": page.title, "revision_id": saved})
         return saved
@@ -298,8 +311,7 @@ class WikiPages(ReviewWiki):
             spelling = canonical_titles(answer)
         return {title: found.get(spelling.get(title, title)) for title in titles}
 
-    def _history(self, title: str, after_revision_id: int | None) -> Iterator[Revision]:
-        start: dict[str, str | int] = {} if after_revision_id is None else {"rvstartid": after_revision_id}
+    def _history(self, title: str, bounds: Mapping[str, int]) -> Iterator[Revision]:
         for answer in self._continued(
             prop="revisions",
             rvprop="ids|user|userid|timestamp|content|flags",
@@ -307,11 +319,11 @@ class WikiPages(ReviewWiki):
             rvdir="newer",
             rvlimit=_TEXTS_A_REQUEST,
             titles=title,
-            **start,
+            **bounds,
         ):
             with as_mediawiki():
                 found = list(revisions(answer))
-            yield from (revision for revision in found if revision.revision_id != after_revision_id)
+            yield from found
 
     def _continued(self, **parameters: str | int) -> Iterator[Answer]:
         """Ask, and follow `continue` to its end."""
@@ -338,10 +350,6 @@ def _as_asked(
 def _as_saved(text: str) -> str:
     """As MediaWiki stores it: line feeds, composed characters, nothing blank at the end."""
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n")).rstrip()
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _log_dry_run(page: PageText, text: str, summary: str) -> None:
