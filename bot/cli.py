@@ -171,6 +171,33 @@ def classify(
             raise SystemExit(EXIT_FAILED)
 
 
+@app.command("setup-wiki")
+def setup_wiki(
+    config: ConfigOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
+) -> None:
+    """Create or update the review's pages on the wiki: shows the differences first, then asks."""
+    from bot.review import assembly
+    from bot.review.messages import load_messages
+    from bot.review.setup import apply_setup, plan_setup
+    from bot.status import print_diff
+
+    with _explained():
+        settings = _settings(config)
+        messages = load_messages(settings.review.language)
+        wiki = assembly.connect(settings, log_in=not settings.review.dry_run)
+        changes = plan_setup(wiki, messages, settings.review, settings.classifier.level)
+        for change in changes:
+            print_diff(out, change.diff())
+        if not changes:
+            out.print("every page is as it should be")
+        elif settings.review.dry_run:
+            out.print(f"{len(changes)} pages would be written; set review.dry_run = false to write them")
+        elif yes or typer.confirm(f"Write these {len(changes)} pages to {settings.wiki.domain}?"):
+            for title, revision in apply_setup(wiki, changes, messages):
+                out.print(f"{title}: revision {revision}", soft_wrap=True, highlight=False)
+
+
 @models_app.command("list")
 def list_models(config: ConfigOption = None) -> None:
     """List the models, their licences, and whether their weights are here."""

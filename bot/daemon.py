@@ -31,6 +31,7 @@ from bot.media.download import Downloader
 from bot.media.locate import Locator
 from bot.monitoring import Health, Metrics, MonitoringServer
 from bot.pipeline import Collaborators, Pipeline
+from bot.review.templates import subpage
 from bot.scoring import Scorer
 from bot.settings import ROOT, Settings
 from bot.stream.eventstreams import UploadStream
@@ -142,7 +143,14 @@ class Daemon:
             worker=owner.token,
             threads=settings.decode.workers + settings.media.max_concurrent + SPARE_THREADS,
         )
-        stream = UploadStream(settings.stream, settings.wiki, user_agent, self._stop, position)
+        desk = None
+        if settings.review.enabled:
+            # Imported here: a daemon without a report needs no pywikibot.
+            from bot.review.assembly import open_desk
+
+            desk = open_desk(settings, api, database, self.metrics, self._stop, scorer.set_level)
+        watch = subpage(settings.review.user) if desk is not None else None
+        stream = UploadStream(settings.stream, settings.wiki, user_agent, self._stop, position, watch=watch)
         backfiller = Backfiller(api, database, settings, self.metrics, self._stop, stored=pipeline.notify)
         backfiller.plan_start(position)
         listener = Listener(
@@ -152,13 +160,15 @@ class Daemon:
             self._stop,
             stored=pipeline.notify,
             gap_found=backfiller.notify,
+            edited=desk.notify if desk is not None else lambda _titles: None,
         )
         housekeeper = Housekeeper(
             settings, database, owner, self.metrics, stream, scorer, self._stop, self._on_status
         )
         monitoring = self._start_monitoring(stream)
         try:
-            self._run_threads(pipeline, backfiller, scorer, listener.run, housekeeper.run)
+            parts = [listener.run, housekeeper.run] + ([desk.run] if desk is not None else [])
+            self._run_threads(pipeline, backfiller, scorer, *parts)
         finally:
             if monitoring is not None:
                 monitoring.close()

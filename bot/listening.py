@@ -37,6 +37,7 @@ class Listener:
         stop: Ends the waiting for a store that is away.
         stored: Called whenever new uploads were stored.
         gap_found: Called whenever a gap was stored.
+        edited: Called with the watched pages that were edited.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Listener:
         *,
         stored: Callable[[], None],
         gap_found: Callable[[], None],
+        edited: Callable[[frozenset[str]], None] = lambda _titles: None,
     ) -> None:
         self._stream = stream
         self._database = database
@@ -55,6 +57,7 @@ class Listener:
         self._stop = stop
         self._stored = stored
         self._gap_found = gap_found
+        self._edited = edited
 
     def run(self) -> None:
         """Follow the stream until it is stopped."""
@@ -82,6 +85,8 @@ class Listener:
         if added:
             self._metrics.uploads_added.labels(Source.STREAM.value).inc(added)
             self._stored()
+        if batch.edited:
+            self._edited(batch.edited)
         if batch.jump is not None:
             log.warning(
                 "stream_jumped",

@@ -76,6 +76,12 @@ class Metrics:
             buckets=STAGE_BUCKETS_S,
             registry=r,
         )
+        self.verdicts = Counter(
+            "commonsbot_verdicts", "Verdicts read: trusted, or why they do not count", ["fate"], registry=r
+        )
+        self.wiki_edits = Counter(
+            "commonsbot_wiki_edits", "Edits of report pages, by what became of them", ["fate"], registry=r
+        )
         self.model_busy_s = Gauge(
             "commonsbot_model_busy_seconds", "Seconds spent in the model since the start", registry=r
         )

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from classifier.decode.sandbox import DecodePool
-
 from bot.settings import Settings
 from classifier.batching import Batcher
 from classifier.decode.limits import DecodeLimits
+from classifier.decode.sandbox import DecodePool
 from classifier.models import catalogue
 from classifier.scoring import score_media
-from classifier.values import Classifier, MediaPart, MediaScore
+from classifier.values import Classifier, Level, MediaPart, MediaScore
 
 
 def decode_limits(settings: Settings) -> DecodeLimits:
@@ -34,7 +33,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scorer:
     """A loaded model, its batching thread and the decode workers.
 
@@ -42,7 +41,7 @@ class Scorer:
         classifier: The model.
         batcher: Fills batches from many threads.
         pool: The decode workers.
-        threshold: Score from which a file is flagged.
+        threshold: Score from which a file is flagged; it may change while others score.
     """
 
     classifier: Classifier
@@ -75,6 +74,14 @@ class Scorer:
             raise
         batcher = Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms)
         return cls(classifier, batcher, pool, classifier.card.thresholds[wanted.level])
+
+    def set_level(self, level: Level) -> None:
+        """Flag from another threshold of the model's card on.
+
+        Args:
+            level: `cautious`, `balanced` or `sensitive`.
+        """
+        self.threshold = self.classifier.card.thresholds[level]
 
     def score(self, parts: Sequence[MediaPart], *, stop_early: bool = True) -> MediaScore:
         """Score the files of one upload.

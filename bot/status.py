@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from rich.console import Console
 from rich.table import Table
 
 from bot.probes import Finding
@@ -92,3 +93,15 @@ def models_table(models: Iterable[ModelDescription]) -> Table:
         size = f", {model.size_bytes / 1e6:.1f} MB" if model.size_bytes else ""
         table.add_row(model.card.name, model.card.architecture, model.card.licence, model.state + size)
     return table
+
+
+def print_diff(console: Console, lines: Iterable[str]) -> None:
+    """Print a unified diff in the usual colours.
+
+    Args:
+        console: Where to print.
+        lines: The diff's lines.
+    """
+    for line in lines:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -149,6 +149,18 @@ class ReviewWiki(Protocol):
         """
         ...
 
+    def revision(self, title: str, revision_id: int) -> Revision | None:
+        """One revision of a page.
+
+        Args:
+            title: Full title.
+            revision_id: Its id.
+
+        Returns:
+            The revision; None where the page has none of that id (any more).
+        """
+        ...
+
     def users(self, names: Sequence[str]) -> Mapping[str, UserInfo]:
         """Look accounts up, 50 a request.
 

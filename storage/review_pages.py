@@ -91,6 +91,37 @@ def place(tx: Session, wiki: str, title: str, item_ids: Sequence[str], now: date
     )
 
 
+def move(tx: Session, wiki: str, title: str, item_ids: Sequence[str]) -> int:
+    """Follow people who moved rows from one page to another.
+
+    Args:
+        tx: A session of `Database.transaction()`.
+        wiki: Database name of the wiki that the page is on.
+        title: Full title of the page on which the rows are now.
+        item_ids: Public ids; those that have no page yet are passed over.
+
+    Returns:
+        How many were moved.
+
+    Raises:
+        StoreError: The page is not known.
+    """
+    page = _row(tx, wiki, title)
+    return sum(
+        _changed(
+            tx,
+            ReviewItemRow,
+            (
+                ReviewItemRow.item_id == item_id,
+                ReviewItemRow.page_id.is_not(None),
+                ReviewItemRow.page_id != page.id,
+            ),
+            page_id=page.id,
+        )
+        for item_id in sorted(item_ids)
+    )
+
+
 def rows_of(tx: Session, wiki: str, title: str) -> list[ReviewEntry]:
     """The items on a page, decided ones included.
 

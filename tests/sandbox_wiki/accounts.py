@@ -85,7 +85,7 @@ REVIEW_BOT = Account(
         BotPassword(
             "sandbox",
             "0123456789abcdef0123456789abcdef",
-            ("basic", "highvolume", "editpage", "createeditmovepage"),
+            ("basic", "highvolume", "editpage", "editmycssjs", "createeditmovepage"),
         ),
     ),
 )

@@ -1,0 +1,74 @@
+"""The review put together from the settings, with pywikibot behind it."""
+
+import threading
+from collections.abc import Callable
+
+from bot.api import Api
+from bot.monitoring import Metrics
+from bot.review.desk import ReviewDesk
+from bot.review.messages import load_messages
+from bot.review.report import Publisher
+from bot.review.verdicts import VerdictReader
+from bot.settings import Settings
+from bot.wiki import Wiki
+from classifier.values import Level
+from storage.engine import Database
+
+
+def connect(settings: Settings, *, log_in: bool) -> Wiki:
+    """Open the session that the review works with.
+
+    Args:
+        settings: Which wiki and account.
+        log_in: False reads as somebody without an account.
+
+    Returns:
+        The wiki, its identity checked.
+
+    Raises:
+        ConfigError: Wiki, account, password or rights are not those of the settings.
+        ServiceDown: The wiki does not answer.
+    """
+    return Wiki.connect(
+        settings.review,
+        user_agent=settings.user_agent,
+        api_url=settings.wiki.api_url,
+        wiki_id=settings.wiki.id,
+        log_in=log_in,
+        timeout_s=settings.api.timeout_s,
+    )
+
+
+def open_desk(
+    settings: Settings,
+    api: Api,
+    database: Database,
+    metrics: Metrics,
+    stop: threading.Event,
+    set_level: Callable[[Level], None],
+) -> ReviewDesk:
+    """Connect, and put the parts of the review together.
+
+    Args:
+        settings: Everything.
+        api: Asked about files.
+        database: The store.
+        metrics: Where edits and verdicts are counted.
+        stop: Ends the desk's run.
+        set_level: Told the threshold level that the community chose.
+
+    Returns:
+        The desk; run it in a thread.
+
+    Raises:
+        ConfigError: Wiki, account, password or rights are not those of the settings.
+        ServiceDown: The wiki does not answer.
+    """
+    review = settings.review
+    wiki = connect(settings, log_in=not review.dry_run)
+    reader = VerdictReader(wiki, database, settings.wiki.id, review.trusted_groups, metrics)
+    messages = load_messages(review.language)
+    publisher = Publisher(wiki, api, database, settings.wiki.id, review, messages, metrics)
+    return ReviewDesk(
+        wiki, reader, publisher, review, metrics, stop, set_level=set_level, level=settings.classifier.level
+    )
