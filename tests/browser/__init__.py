@@ -1,0 +1,1 @@
+"""The user script in a real browser, on a real MediaWiki."""
