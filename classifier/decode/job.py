@@ -50,10 +50,18 @@ def decode(
         report.kind = "document"
     if first_error is not None:
         if not frames:
-            raise first_error
+            raise _without_paths(first_error, parts)
         report.truncated = True
     if not frames:
         raise DecodeError("undecodable", "the file holds no picture")
+
+
+def _without_paths(error: DecodeError, parts: Sequence[MediaPart]) -> DecodeError:
+    """Libraries like to name the file; ours are temporary, and the message is kept for years."""
+    message = error.message
+    for part in parts:
+        message = message.replace(f" {str(part.path)!r}", "").replace(str(part.path), "the file")
+    return DecodeError(error.code, message)
 
 
 def pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[Picture]:

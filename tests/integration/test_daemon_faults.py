@@ -234,3 +234,20 @@ def test_every_bad_file_ends_in_its_code_and_the_daemon_is_as_before(tmp_path: P
 def decode_workers() -> list[int]:
     children = psutil.Process().children(recursive=True)
     return [child.pid for child in children if "classifier.decode.worker" in child.cmdline()]
+
+
+def test_flagged_uploads_are_listed_in_the_local_report_and_never_embedded(tmp_path: Path) -> None:
+    with MiniCommons(prepare_corpus(CORPUS, ["positive", "jpeg-baseline"])) as commons:
+        commons.publish_noise(-1, rate_per_s=50)
+        settings = settings_for(commons, tmp_path)
+        with running(settings):
+            commons.publish_corpus()
+            wait_for_count(settings, commons, 2)
+        titles = {outcome.expected: outcome.title for outcome in commons.plan().outcomes}
+    html = (settings.report.directory / "index.html").read_text()
+    wikitext = (settings.report.directory / "index.wiki").read_text()
+    for text in (html, wikitext):
+        assert titles["scored-nsfw"] in text
+        assert titles["scored-sfw"] not in text
+    assert "<img" not in html
+    assert (settings.report.directory / "index.html").stat().st_mode & 0o077 == 0

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from classifier import preprocess
 from classifier.decode.image import decode_image
+from classifier.decode.job import decode
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Report
 from classifier.errors import DecodeError
+from classifier.values import MediaPart
 from tests import media
 
 LIMITS = DecodeLimits()
@@ -211,3 +214,12 @@ def test_struct_sized_garbage_behind_a_signature_is_undecodable(tmp_path):
     with pytest.raises(DecodeError) as caught:
         decoded(tmp_path / "x", "TIFF")
     assert caught.value.code == "undecodable"
+
+
+def test_a_message_does_not_name_the_temporary_file(tmp_path):
+    path = tmp_path / "upload-secret"
+    path.write_bytes(b"\xff\xd8\xff\xe0 not really a JPEG")
+    with pytest.raises(DecodeError) as caught:
+        list(decode([MediaPart(path)], preprocess.get("open_nsfw-v1"), DecodeLimits(), Report()))
+    assert caught.value.code == "undecodable"
+    assert "upload-secret" not in caught.value.message
