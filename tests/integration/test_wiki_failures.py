@@ -71,6 +71,17 @@ def test_a_connection_cut_after_the_wiki_saved_counts_as_saved_once(
     assert proxy.actions().count("edit") == 1
 
 
+def test_an_error_that_the_wiki_reports_after_saving_counts_as_saved(
+    wiki: Wiki, sandbox_wiki: SandboxWiki, proxy: FaultProxy
+) -> None:
+    page = page_with(wiki, sandbox_wiki, "Error after")
+    error = json.dumps({"error": {"code": "hookaborted", "info": "too late"}}).encode()
+    proxy.fail("edit", Fault(answer=(200, {"Content-Type": "application/json"}, error)))
+    saved = wiki.write(page, "new rows", "bot")
+    assert saved == wiki.newest_revisions(["Error after"])["Error after"]
+    assert authors(wiki, "Error after") == ["Reviewer", "ReviewBot"]
+
+
 def test_a_page_created_by_an_edit_whose_answer_was_lost_is_found(wiki: Wiki, proxy: FaultProxy) -> None:
     proxy.fail("edit", CUT_AFTER_SAVING)
     saved = wiki.write(wiki.read(["Cut new"])["Cut new"], "rows \n", "bot")
