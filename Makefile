@@ -25,13 +25,20 @@ demo: $(READY) ## Run the daemon on an embedded miniature Commons and check the 
 run: $(READY) ## Follow the real Commons in dry-run: make run CONTACT=you@example.org
 	$(if $(CONTACT),COMMONSBOT_IDENTITY__CONTACT='$(CONTACT)') $(BIN)/python -m bot run
 
+# The browser tests bring Debian's Chromium; where it cannot be had they are skipped and say so (in CI they fail).
 test: $(READY) ## Run all tests
+	-$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory eslint; else echo "ESLint skipped: there is no npm"; fi
+
+.PHONY: eslint
+eslint:
+	cd bot/review/gadget && { [ -d node_modules ] || npm install --silent --no-package-lock --no-audit --no-fund; } && npm test --silent
 
 format: $(READY) ## Rewrite the style
 	$(BIN)/ruff check --fix .

@@ -11,16 +11,18 @@ from bot.review.report import Publisher
 from bot.review.verdicts import VerdictReader
 from bot.settings import Settings
 from bot.wiki import Wiki
+from bot.wiki_pages import Patience
 from classifier.values import Level
 from storage.engine import Database
 
 
-def connect(settings: Settings, *, log_in: bool) -> Wiki:
+def connect(settings: Settings, *, log_in: bool, stop: threading.Event | None = None) -> Wiki:
     """Open the session that the review works with.
 
     Args:
         settings: Which wiki and account.
         log_in: False reads as somebody without an account.
+        stop: Ends the waiting for a wiki that is away.
 
     Returns:
         The wiki, its identity checked.
@@ -36,6 +38,7 @@ def connect(settings: Settings, *, log_in: bool) -> Wiki:
         wiki_id=settings.wiki.id,
         log_in=log_in,
         timeout_s=settings.api.timeout_s,
+        patience=Patience(stop=stop or threading.Event()),
     )
 
 
@@ -65,7 +68,7 @@ def open_desk(
         ServiceDown: The wiki does not answer.
     """
     review = settings.review
-    wiki = connect(settings, log_in=not review.dry_run)
+    wiki = connect(settings, log_in=not review.dry_run, stop=stop)
     reader = VerdictReader(wiki, database, settings.wiki.id, review.trusted_groups, metrics)
     messages = load_messages(review.language)
     publisher = Publisher(wiki, api, database, settings.wiki.id, review, messages, metrics)

@@ -147,7 +147,7 @@ def test_uploads_that_never_came_in_the_stream_are_found_in_the_log_and_counted(
 
 
 def test_what_happened_while_the_daemon_was_away_is_caught_up(tmp_path: Path, commons: MiniCommons) -> None:
-    settings = settings_for(commons, tmp_path)
+    settings = settings_for(commons, tmp_path, backfill={"reconcile_every_s": 3600})
     with running(settings):
         commons.publish_many(4)
         wait_for_count(settings, commons, 4)
@@ -155,6 +155,27 @@ def test_what_happened_while_the_daemon_was_away_is_caught_up(tmp_path: Path, co
     commons.forget_events()
     with running(settings):
         wait_for_count(settings, commons, UPLOADS + 4)
+
+
+def test_what_the_stream_skipped_over_is_filled_from_the_log(tmp_path: Path, commons: MiniCommons) -> None:
+    settings = settings_for(
+        commons,
+        tmp_path,
+        backfill={"reconcile_every_s": 3600},
+        stream={"resume_overlap_s": 0.5, "jump_s": 1.5},
+    )
+    with running(settings) as daemon:
+        commons.set_stream(refuse_times=-1, refuse_retry_after_s=None)
+        commons.close_streams()
+        commons.publish_many(UPLOADS)
+        time.sleep(2)
+        commons.forget_events()
+        commons.set_stream(refuse_times=0)
+        wait_for_count(settings, commons, UPLOADS)
+        backfilled = daemon.metrics.registry.get_sample_value(
+            "commonsbot_uploads_added_total", {"source": "backfill"}
+        )
+    assert backfilled == UPLOADS
 
 
 @pytest.mark.parametrize("kind", ["503", "maxlag", "429", "html"])

@@ -181,7 +181,8 @@ def test_an_upload_whose_last_try_fails_ends_in_the_code_of_that_failure(
             uploads.retry(tx, claimed, code="x", message="x", next_attempt_at=datetime.now(UTC))
     run_until(work, settings, database, settled)
     (outcome,) = outcomes(database)
-    assert outcome.code == "rendition_unavailable"
+    # One try at once, one after each wait, and one with the fallback.
+    assert (outcome.code, outcome.attempts) == ("rendition_unavailable", len(SCHEDULE) + 2)
 
 
 def test_an_unforeseen_error_costs_that_upload_a_retry_and_the_others_nothing(
