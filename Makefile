@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo test run lint format bench clean
+.PHONY: help demo sandbox test run lint format bench clean
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -26,6 +26,9 @@ run: $(READY) ## Follow the real Commons in dry-run: make run CONTACT=you@exampl
 	$(if $(CONTACT),COMMONSBOT_IDENTITY__CONTACT='$(CONTACT)') $(BIN)/python -m bot run
 
 # The browser tests bring Debian's Chromium; where it cannot be had they are skipped and say so (in CI they fail).
+sandbox: $(READY) ## Start a real MediaWiki with the bot on it, to look at
+	$(BIN)/python -m tests.sandbox_wiki --with-bot
+
 test: $(READY) ## Run all tests
 	-$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest $(ARGS)
@@ -48,6 +51,7 @@ bench: $(READY) ## Measure: the numbers in the README come from here
 	$(BIN)/python -m benchmarks.stream
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.endurance
+	$(BIN)/python -m benchmarks.review
 
 clean: ## Remove the environment and everything the bot has written here
 	rm -rf $(VENV) var build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
