@@ -25,10 +25,10 @@ demo: $(READY) ## Run the daemon on an embedded miniature Commons and check the 
 run: $(READY) ## Follow the real Commons in dry-run: make run CONTACT=you@example.org
 	$(if $(CONTACT),COMMONSBOT_IDENTITY__CONTACT='$(CONTACT)') $(BIN)/python -m bot run
 
-# The browser tests bring Debian's Chromium; where it cannot be had they are skipped and say so (in CI they fail).
 sandbox: $(READY) ## Start a real MediaWiki with the bot on it, to look at
 	$(BIN)/python -m tests.sandbox_wiki --with-bot
 
+# The browser tests bring Debian's Chromium; where it cannot be had they are skipped and say so (in CI they fail).
 test: $(READY) ## Run all tests
 	-$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest $(ARGS)
