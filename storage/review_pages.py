@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage import review_entries
@@ -21,22 +21,25 @@ from storage.review_values import PageKind, PageState, ReviewEntry, ReviewPage, 
 from storage.tables import ReviewItemRow, ReviewPageRow
 
 
-def unplaced(tx: Session, limit: int) -> list[ReviewEntry]:
+def unplaced(tx: Session, limit: int, *, after: str | None = None) -> list[ReviewEntry]:
     """Items without a page that still need a decision.
 
     Args:
         tx: Any session of the database.
         limit: At most so many.
+        after: Only those behind the item with this public id, so that items which are left out do not hide
+            the others; None, or an id of no item, begins with the oldest.
 
     Returns:
         The entries, oldest first.
     """
+    behind = () if after is None else _behind(tx, after)
     waiting = [
         (created_at, row_id)
         for state in (ReviewState.OPEN, ReviewState.DISPUTED)
         for created_at, row_id in tx.execute(
             select(ReviewItemRow.created_at, ReviewItemRow.id)
-            .where(ReviewItemRow.page_id.is_(None), ReviewItemRow.state == state.value)
+            .where(ReviewItemRow.page_id.is_(None), ReviewItemRow.state == state.value, *behind)
             .order_by(ReviewItemRow.created_at, ReviewItemRow.id)
             .limit(limit)
         )
@@ -92,7 +95,7 @@ def place(tx: Session, wiki: str, title: str, item_ids: Sequence[str], now: date
 
 
 def move(tx: Session, wiki: str, title: str, item_ids: Sequence[str]) -> int:
-    """Follow people who moved rows from one page to another.
+    """Follow people who moved rows from one page to another; an archived page is opened for undecided ones.
 
     Args:
         tx: A session of `Database.transaction()`.
@@ -107,7 +110,7 @@ def move(tx: Session, wiki: str, title: str, item_ids: Sequence[str]) -> int:
         StoreError: The page is not known.
     """
     page = _row(tx, wiki, title)
-    return sum(
+    moved = sum(
         _changed(
             tx,
             ReviewItemRow,
@@ -118,6 +121,33 @@ def move(tx: Session, wiki: str, title: str, item_ids: Sequence[str]) -> int:
             ),
             page_id=page.id,
         )
+        for item_id in sorted(item_ids)
+    )
+    if moved:
+        archived = (ReviewPageRow.id == page.id, ReviewPageRow.state == PageState.ARCHIVED.value)
+        _changed(tx, ReviewPageRow, (*archived, _undecided(page).exists()), state=PageState.OPEN.value)
+    return moved
+
+
+def unplace(tx: Session, wiki: str, title: str, item_ids: Sequence[str]) -> int:
+    """Take undecided items off a page that cannot hold their rows; they wait for another page then.
+
+    Args:
+        tx: A session of `Database.transaction()`.
+        wiki: Database name of the wiki that the page is on.
+        title: Full title of the page.
+        item_ids: Public ids; decided ones, and those on other pages, are passed over.
+
+    Returns:
+        How many wait again.
+
+    Raises:
+        StoreError: The page is not known.
+    """
+    page = _row(tx, wiki, title)
+    here = (ReviewItemRow.page_id == page.id, ReviewItemRow.state != ReviewState.CLOSED.value)
+    return sum(
+        _changed(tx, ReviewItemRow, (ReviewItemRow.item_id == item_id, *here), page_id=None)
         for item_id in sorted(item_ids)
     )
 
@@ -238,9 +268,6 @@ def archive(tx: Session, wiki: str, title: str) -> bool:
         StoreError: The page is not known.
     """
     page = _row(tx, wiki, title)
-    undecided = select(ReviewItemRow.id).where(
-        ReviewItemRow.page_id == page.id, ReviewItemRow.state != ReviewState.CLOSED.value
-    )
     return bool(
         _changed(
             tx,
@@ -248,10 +275,27 @@ def archive(tx: Session, wiki: str, title: str) -> bool:
             (
                 ReviewPageRow.id == page.id,
                 ReviewPageRow.state == PageState.OPEN.value,
-                ~undecided.exists(),
+                ~_undecided(page).exists(),
             ),
             state=PageState.ARCHIVED.value,
         )
+    )
+
+
+def _behind(tx: Session, item_id: str) -> tuple[ColumnElement[bool], ...]:
+    found = tx.execute(
+        select(ReviewItemRow.created_at, ReviewItemRow.id).where(ReviewItemRow.item_id == item_id)
+    ).one_or_none()
+    if found is None:
+        return ()
+    created_at, row_id = found
+    same_moment = (ReviewItemRow.created_at == created_at) & (ReviewItemRow.id > row_id)
+    return (or_(ReviewItemRow.created_at > created_at, same_moment),)
+
+
+def _undecided(page: ReviewPageRow) -> Select[int]:
+    return select(ReviewItemRow.id).where(
+        ReviewItemRow.page_id == page.id, ReviewItemRow.state != ReviewState.CLOSED.value
     )
 
 
