@@ -84,7 +84,7 @@ def _files(api: Asks, titles: Sequence[str]) -> dict[str, FileFacts]:
     }
     used: set[str] = set()
     gone: set[str] = set()
-    hidden: set[str] = set()
+    versions: dict[str, Mapping[str, Any]] = {}
     spelling: dict[str, str] = {}
     complete = False
     for answer in api.continued(question, MAX_ROUNDS):
@@ -97,8 +97,10 @@ def _files(api: Asks, titles: Sequence[str]) -> dict[str, FileFacts]:
                 used.add(title)
             if page.get("missing") and not page.get("known"):
                 gone.add(title)
-            if any(info.get("filehidden") or info.get("suppressed") for info in page.get("imageinfo", ())):
-                hidden.add(title)
+            # Of a single file the answer goes on through its old versions, which others may have hidden.
+            if title not in versions and page.get("imageinfo"):
+                versions[title] = page["imageinfo"][0]
+    hidden = {title for title, info in versions.items() if info.get("filehidden") or info.get("suppressed")}
     facts = {}
     for title in titles:
         name = spelling.get(title, title)

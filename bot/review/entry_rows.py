@@ -2,7 +2,7 @@
 
 from bot.review.context import Context
 from bot.review.rows import FileState, ReviewRow
-from storage.review_values import ReviewEntry
+from storage.review_values import ReviewEntry, ReviewState
 
 IMPLICIT_GROUPS = frozenset({"*", "user", "autoconfirmed", "named"})
 """Groups that everybody is in sooner or later: no help to a reviewer."""
@@ -24,13 +24,14 @@ def review_row(entry: ReviewEntry, context: Context, *, blind: bool) -> ReviewRo
     verdict = entry.verdict
     states: set[FileState] = set()
     # The log alone cannot tell the deletion of one old version from that of the file; the wiki can.
-    if (entry.deleted if file is None else file.missing) or entry.suppressed:
+    if entry.suppressed or (entry.deleted if file is None else file.missing or file.suppressed):
         states.add("deleted")
     if entry.overwritten:
         states.add("overwritten")
     if entry.moved:
         states.add("moved")
-    shown = not blind or verdict is not None
+    # `unsure` decides nothing: whoever comes next must not be influenced.
+    shown = not blind or entry.state is not ReviewState.OPEN
     return ReviewRow(
         item_id=entry.item_id,
         title=entry.title,

@@ -2,47 +2,53 @@
 
 Guarantee: an item is placed in the store before it is written, so it never stands on two pages; a page is
 merged with what stands there now and never replaced, so nothing a person wrote is lost; and an edit is made
-only where something changes, at most one per page and interval.
+only where something changes, at most one per page and interval. A pass that finds nothing to do asks the
+wiki nothing.
 """
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from bot.monitoring import Metrics
 from bot.review.context import Asks, Context, gather
 from bot.review.control import ConfigReading, WikiConfig
 from bot.review.entry_rows import review_row
-from bot.review.index_page import (
-    PRECISION_DAYS,
-    IndexNumbers,
-    PageNumbers,
-    Precision,
-    render_archive,
-    render_index,
-)
 from bot.review.merging import merge_page
 from bot.review.messages import Messages
-from bot.review.pages import PageLoad, PageStanding, Waiting, finished_pages, place_items, settled
+from bot.review.moved_rows import settle, without_rows
+from bot.review.overview import Overview
+from bot.review.page_writer import WRITTEN, PageWriter, utc_now
+from bot.review.placing import Placer
 from bot.review.rows import parse_rows, render_row, shuffled
-from bot.review.templates import subpage
 from bot.settings import ReviewSettings
-from bot.wiki_values import EditConflict, PageText, ReviewWiki, WriteRefused
-from storage import estimates, file_changes, review_pages
+from bot.wiki_values import PageText, ReviewWiki
+from storage import file_changes, review_lookup, review_pages
 from storage.engine import Database
-from storage.review_values import PageKind, PageState, ReviewEntry, ReviewPage
+from storage.review_values import PageKind, ReviewEntry, ReviewPage, ReviewState
 
 log = logging.getLogger(__name__)
 
-PLACE_AT_ONCE = 1000
-ROW_BYTES = 600
-"""A row whose page was not read yet is taken to be so long."""
-FACTS_BYTES = 300
-"""What the facts about file and uploader add to a row at most, as a rule."""
-REFUSED_PAUSE = timedelta(minutes=10)
-"""How long a page is left alone that the wiki would not take: asking again changes nothing."""
+LOOK_AGAIN: Final = timedelta(seconds=60)
+"""So often a page's rows are compared with the store where no verdict says that they changed."""
+ASK_AGAIN: Final = timedelta(hours=6)
+"""So often the wiki is asked about the files of a page on which nothing else changes."""
+
+_REDIRECT: Final = re.compile(r"\s*#[^\s\[#*:;]+\s*:?\s*\[\[")
+_EDIT_COUNT: Final = re.compile(r"\|edits=[0-9]*(?=\|)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What tells cheaply whether a page may have to change, and when its rows were compared last."""
+
+    page: ReviewPage
+    blind: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,12 @@ class _Synced:
     Attributes:
         digest: Of everything in the store that the page shows.
         revision_id: The revision up to which it had been read then.
+        at: When that was.
     """
 
     digest: str
     revision_id: int | None
+    at: datetime
 
 
 class Publisher:
@@ -69,6 +77,7 @@ class Publisher:
         settings: Rows per page and archiving.
         messages: The texts.
         metrics: Where edits are counted.
+        clock: Tells the present.
     """
 
     def __init__(
@@ -80,17 +89,32 @@ class Publisher:
         settings: ReviewSettings,
         messages: Messages,
         metrics: Metrics,
+        *,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._wiki = wiki
         self._api = api
         self._database = database
         self._wiki_id = wiki_id
-        self._settings = settings
         self._messages = messages
-        self._metrics = metrics
+        self._clock = clock
+        self._writer = PageWriter(wiki, database, wiki_id, metrics, clock)
+        self._placer = Placer(wiki, database, wiki_id, settings.rows_per_page, clock)
+        self._overview = Overview(wiki, database, wiki_id, settings, messages, self._writer, clock)
         self._synced: dict[str, _Synced] = {}
-        self._sizes: dict[str, int] = {}
-        self._refused: dict[str, datetime] = {}
+        self._looks: dict[str, _Look] = {}
+        self._tried_at: dict[str, datetime] = {}
+
+    def forget(self, titles: Collection[str]) -> None:
+        """Write pages anew that are gone from the wiki.
+
+        Args:
+            titles: Their full titles.
+        """
+        for title in titles:
+            self._synced.pop(title, None)
+            self._looks.pop(title, None)
+        self._overview.forget(titles)
 
     def publish(self, reading: ConfigReading, may_edit: Callable[[], bool]) -> None:
         """Bring every page up to date that needs it and may be edited again.
@@ -104,125 +128,75 @@ class Publisher:
             StoreError: The store is away; likewise.
         """
         config = reading.config
-        self._place(config)
-        for page, entries, text in self._due_pages(config):
-            if not may_edit():
-                return
-            self._bring_up_to_date(page, entries, text, config)
-        self._archive_finished(may_edit, config)
-        if may_edit():
-            self._write_index(reading)
+        self._placer.place(config)
+        due, changed = self._due_pages(config)
+        if due and may_edit():
+            self._bring_up_to_date(due, changed, config, may_edit)
+        self._overview.publish(reading, may_edit)
 
-    def _place(self, config: WikiConfig) -> None:
-        with self._database.read() as tx:
-            waiting = review_pages.unplaced(tx, PLACE_AT_ONCE)
-            known = review_pages.pages(tx, self._wiki_id, open_only=False)
-        waiting = self._without_skipped(waiting, config.skipped_groups)
-        if not waiting:
-            return
-        loads = [
-            PageLoad(
-                page.title,
-                page.rows,
-                self._sizes.get(page.title, page.rows * ROW_BYTES),
-                page.state is PageState.ARCHIVED,
-            )
-            for page in known
-            if page.kind is PageKind.ITEM
-        ]
-        placed = place_items(
-            [self._waiting(entry) for entry in waiting],
-            loads,
-            bot_name=self._wiki.bot_name,
-            rows_per_page=self._settings.rows_per_page,
-            max_page_bytes=self._wiki.max_page_bytes(),
-        )
-        now = datetime.now(UTC)
-        with self._database.transaction() as tx:
-            for title in sorted(set(placed.values())):
-                ids = [item_id for item_id, page in placed.items() if page == title]
-                review_pages.place(tx, self._wiki_id, title, ids, now)
-
-    def _waiting(self, entry: ReviewEntry) -> Waiting:
-        row = render_row(review_row(entry, Context(), blind=False), self._wiki.bot_name)
-        return Waiting(entry.item_id, entry.scored_at.date(), len(row.encode()) + FACTS_BYTES)
-
-    def _without_skipped(
-        self, entries: Sequence[ReviewEntry], skipped_groups: Collection[str]
-    ) -> list[ReviewEntry]:
-        """The community may leave out uploads by people it trusts."""
-        if not skipped_groups or not entries:
-            return list(entries)
-        uploaders = self._wiki.users(sorted({entry.uploader for entry in entries if entry.uploader}))
-        return [
-            entry
-            for entry in entries
-            if entry.uploader is None or not uploaders[entry.uploader].groups & set(skipped_groups)
-        ]
-
-    def _due_pages(self, config: WikiConfig) -> list[tuple[ReviewPage, list[ReviewEntry], PageText]]:
-        """Pages whose rows or text changed and that may be edited again, each with its present text."""
-        now = datetime.now(UTC)
-        due = []
+    def _due_pages(self, config: WikiConfig) -> tuple[list[str], list[str]]:
+        """Titles of changed pages: those that may be edited now, least recently tried first; and the rest."""
+        now = self._clock()
+        due, resting = [], []
         with self._database.read() as tx:
             for page in review_pages.pages(tx, self._wiki_id):
-                if page.kind is PageKind.ITEM and self._may_be_edited(page, config, now):
-                    entries = review_pages.rows_of(tx, self._wiki_id, page.title)
-                    state = _Synced(_digest(entries, config.blind), page.last_seen_revision_id)
-                    if entries and self._synced.get(page.title) != state:
-                        due.append(page)
-        if not due:
-            return []
-        texts = self._wiki.read([page.title for page in due])
-        self._follow_moved_rows(due, texts)
-        with self._database.read() as tx:
-            return [
-                (page, review_pages.rows_of(tx, self._wiki_id, page.title), texts[page.title]) for page in due
-            ]
+                look = self._looks.get(page.title)
+                known = look is not None and (look.page, look.blind) == (page, config.blind)
+                if page.kind is not PageKind.ITEM or (known and look and now - look.at < LOOK_AGAIN):
+                    continue
+                entries = review_pages.rows_of(tx, self._wiki_id, page.title)
+                if not entries and page.last_written_revision_id is None:
+                    continue
+                if self._is_synced(page, entries, config, now):
+                    self._looks[page.title] = _Look(page, config.blind, now)
+                elif self._writer.may_be_edited(page, config.edit_interval_s):
+                    due.append(page.title)
+                else:
+                    resting.append(page.title)
+        # A page with which something is wrong must not keep the others waiting.
+        oldest = datetime.min.replace(tzinfo=now.tzinfo)
+        return sorted(due, key=lambda title: self._tried_at.get(title, oldest)), resting
 
-    def _may_be_edited(self, page: ReviewPage, config: WikiConfig, now: datetime) -> bool:
-        refused_at = self._refused.get(page.title)
-        if refused_at is not None and now - refused_at < REFUSED_PAUSE:
-            return False
-        written_at = page.last_written_at
-        return written_at is None or now - written_at >= timedelta(seconds=config.edit_interval_s)
-
-    def _follow_moved_rows(self, due: Sequence[ReviewPage], texts: Mapping[str, PageText]) -> None:
-        """Rows that people moved between these pages stay where people put them."""
-        found = {
-            page.title: {row.item_id for row in parse_rows(texts[page.title].text, self._wiki.bot_name)}
-            for page in due
-        }
-        with self._database.transaction() as tx:
-            planned = {
-                entry.item_id: page.title
-                for page in due
-                for entry in review_pages.rows_of(tx, self._wiki_id, page.title)
-            }
-            for item_id, title in settled(planned, found).items():
-                if title != planned[item_id]:
-                    review_pages.move(tx, self._wiki_id, title, [item_id])
+    def _is_synced(
+        self, page: ReviewPage, entries: Sequence[ReviewEntry], config: WikiConfig, now: datetime
+    ) -> bool:
+        synced = self._synced.get(page.title)
+        return (
+            synced is not None
+            and now - synced.at < ASK_AGAIN
+            and synced.revision_id == page.last_seen_revision_id
+            and synced.digest == self._digest(entries, config.blind)
+        )
 
     def _bring_up_to_date(
-        self, page: ReviewPage, entries: Sequence[ReviewEntry], current: PageText, config: WikiConfig
+        self, due: Sequence[str], resting: Sequence[str], config: WikiConfig, may_edit: Callable[[], bool]
     ) -> None:
-        facts = gather(
-            self._api,
-            self._wiki,
-            [entry.title for entry in entries],
-            [entry.uploader for entry in entries if entry.uploader],
-        )
-        self._note_suppressions(entries, facts)
-        rows = shuffled((review_row(entry, facts, blind=config.blind) for entry in entries), page.title)
-        text = merge_page(current.text, rows, self._wiki.bot_name)
-        before = {row.item_id for row in parse_rows(current.text, self._wiki.bot_name)}
-        added = sum(entry.item_id not in before for entry in entries)
-        summary = self._messages.text("summary.rows", added=added, changed=len(entries) - added)
-        self._sizes[page.title] = len(text.encode())
-        seen = self._write(page.title, current, text, summary)
-        if seen is not None:
-            digest = _digest(entries, config.blind)
-            self._synced[page.title] = _Synced(digest, seen.last_seen_revision_id)
+        facts = self._gather(self._entries(due).values(), Context())
+        texts = dict(self._wiki.read([*due, *resting]))
+        surplus = self._follow_moved_rows(texts)
+        rows = self._entries(due)
+        facts = self._gather(rows.values(), facts)
+        for title in due:
+            if not may_edit():
+                return
+            self._tried_at[title] = self._clock()
+            cleared = without_rows(texts[title].text, surplus.get(title, ()), self._wiki.bot_name)
+            self._write(texts[title], cleared, rows[title], facts, config)
+
+    def _entries(self, titles: Sequence[str]) -> dict[str, list[ReviewEntry]]:
+        with self._database.read() as tx:
+            return {title: review_pages.rows_of(tx, self._wiki_id, title) for title in titles}
+
+    def _gather(self, pages: Collection[Sequence[ReviewEntry]], known: Context) -> Context:
+        """Facts about all rows, asking only for what is not known yet."""
+        entries = [entry for page in pages for entry in page]
+        titles = [entry.title for entry in entries if entry.title not in known.files]
+        people = [
+            entry.uploader for entry in entries if entry.uploader and entry.uploader not in known.uploaders
+        ]
+        found = gather(self._api, self._wiki, titles, people)
+        self._note_suppressions(entries, found)
+        return Context({**known.files, **found.files}, {**known.uploaders, **found.uploaders})
 
     def _note_suppressions(self, entries: Sequence[ReviewEntry], facts: Context) -> None:
         hidden = [
@@ -230,109 +204,75 @@ class Publisher:
         ]
         if not hidden:
             return
-        now = datetime.now(UTC)
+        now = self._clock()
         with self._database.transaction() as tx:
             for entry in hidden:
-                file_changes.note_suppressed(tx, entry.wiki, entry.title, now, now)
+                if file_changes.note_suppressed(tx, entry.wiki, entry.title, now, now):
+                    log.info("file_suppressed", extra={"item": entry.item_id})
 
-    def _write(self, title: str, current: PageText, text: str, summary: str) -> ReviewPage | None:
-        """Save a page and remember it; None where it has to be tried again."""
-        try:
-            revision_id = self._wiki.write(current, text, summary)
-        except EditConflict:
-            self._metrics.wiki_edits.labels("conflict").inc()
-            log.info("report_conflict", extra={"page": title})
-            return None
-        except WriteRefused as error:
-            self._metrics.wiki_edits.labels(error.code).inc()
-            self._refused[title] = datetime.now(UTC)
-            log.error("report_refused", extra={"page": title, "code": error.code, "reason": str(error)})
-            return None
-        self._refused.pop(title, None)
-        now = datetime.now(UTC)
-        with self._database.transaction() as tx:
-            if revision_id is not None:
-                review_pages.mark_written(
-                    tx, self._wiki_id, title, revision_id, now, based_on=current.revision_id
-                )
-            page = review_pages.find(tx, self._wiki_id, title)
-        fate = "dry_run" if revision_id is None else "same" if revision_id == current.revision_id else "saved"
-        self._metrics.wiki_edits.labels(fate).inc()
-        log.info("report_written", extra={"page": title, "fate": fate, "revision": revision_id})
-        return page
-
-    def _archive_finished(self, may_edit: Callable[[], bool], config: WikiConfig) -> None:
-        now = datetime.now(UTC)
+    def _follow_moved_rows(self, texts: dict[str, PageText]) -> Mapping[str, Collection[str]]:
+        """Rows that people moved stay where people put them; returns the copies that are to go, by page."""
+        found = {title: parse_rows(page.text, self._wiki.bot_name) for title, page in texts.items()}
         with self._database.read() as tx:
-            known = review_pages.pages(tx, self._wiki_id, open_only=False)
-        standings = [
-            PageStanding(
-                page.title, page.open + page.disputed, page.rows, page.last_change_at or page.created_at
-            )
-            for page in known
-            if page.kind is PageKind.ITEM and page.state is PageState.OPEN
-        ]
-        finished = finished_pages(standings, now, self._settings.archive_after_s)
-        if not finished or not may_edit():
-            return
+            ids = {row.item_id for rows in found.values() for row in rows}
+            homes = review_lookup.homes(tx, self._wiki_id, ids)
+        elsewhere = sorted(set(homes.values()) - texts.keys())
+        if elsewhere:
+            for title, page in self._wiki.read(elsewhere).items():
+                found[title] = parse_rows(page.text, self._wiki.bot_name)
+        settlement = settle(homes, found)
+        if settlement.moves:
+            with self._database.transaction() as tx:
+                for item_id, title in settlement.moves.items():
+                    review_pages.move(tx, self._wiki_id, title, [item_id])
+            log.info("report_rows_moved", extra={"count": len(settlement.moves)})
+        return settlement.surplus
+
+    def _write(
+        self,
+        current: PageText,
+        cleared: str,
+        entries: Sequence[ReviewEntry],
+        facts: Context,
+        config: WikiConfig,
+    ) -> None:
+        title = current.title
+        wanted = shuffled((review_row(entry, facts, blind=config.blind) for entry in entries), title)
+        # Somebody moved the page away: what stands behind a redirect is not shown.
+        text = merge_page("" if _REDIRECT.match(cleared) else cleared, wanted, self._wiki.bot_name)
+        self._placer.note_size(title, len(text.encode()))
+        before = {row.item_id: row.source for row in parse_rows(current.text, self._wiki.bot_name)}
+        if current.revision_id is not None and _EDIT_COUNT.sub("", text) == _EDIT_COUNT.sub("", current.text):
+            fate = "same"  # People edit all day; that alone is no reason for us to do so.
+        else:
+            fate = self._writer.write(current, text, self._summary(before, text))
+        if fate in WRITTEN:
+            with self._database.read() as tx:
+                page = review_pages.find(tx, self._wiki_id, title)
+            seen = page.last_seen_revision_id if page is not None else None
+            self._synced[title] = _Synced(self._digest(entries, config.blind), seen, self._clock())
+        elif fate == "too_big" and current.revision_id is not None:
+            self._make_room(title, [entry for entry in entries if entry.item_id not in before])
+
+    def _summary(self, before: Mapping[str, str], text: str) -> str:
+        after = {row.item_id: row.source for row in parse_rows(text, self._wiki.bot_name)}
+        added = len(after.keys() - before.keys())
+        changed = sum(item_id in before and before[item_id] != row for item_id, row in after.items())
+        return self._messages.text("summary.rows", added=added, changed=changed)
+
+    def _make_room(self, title: str, missing: Sequence[ReviewEntry]) -> None:
+        """People filled the page: nothing more goes there, and what is not on it yet goes elsewhere."""
+        self._placer.note_size(title, self._wiki.max_page_bytes())
+        undecided = [entry.item_id for entry in missing if entry.state is not ReviewState.CLOSED]
         with self._database.transaction() as tx:
-            for title in finished:
-                review_pages.archive(tx, self._wiki_id, title)
-        archived = [
-            page.title for page in known if page.kind is PageKind.ITEM and page.state is PageState.ARCHIVED
-        ]
-        text = render_archive(sorted({*archived, *finished}, reverse=True), self._messages)
-        self._write_whole(
-            subpage(self._wiki.bot_name, "Archive"), PageKind.ARCHIVE, text, "summary.archive", config
-        )
+            count = review_pages.unplace(tx, self._wiki_id, title, undecided)
+        log.warning("report_page_full", extra={"page": title, "items_moved_on": count})
 
-    def _write_index(self, reading: ConfigReading) -> None:
-        now = datetime.now(UTC)
-        title = subpage(self._wiki.bot_name)
-        with self._database.read() as tx:
-            page = review_pages.find(tx, self._wiki_id, title)
-            if page is not None and not self._may_be_edited(page, reading.config, now):
-                return
-            numbers = estimates.numbers(tx, now, PRECISION_DAYS)
-            known = review_pages.pages(tx, self._wiki_id, open_only=False)
-        items = [page for page in known if page.kind is PageKind.ITEM]
-        precision = None
-        if numbers.precision is not None:
-            precision = Precision(numbers.precision, numbers.low, numbers.high, numbers.n)
-        index = IndexNumbers(
-            open=numbers.open,
-            disputed=numbers.disputed,
-            done=numbers.closed,
-            precision=precision,
-            pages=[
-                PageNumbers(page.title, page.open, page.disputed, page.closed)
-                for page in sorted(items, key=lambda page: page.title, reverse=True)
-                if page.state is PageState.OPEN
-            ],
-            has_archive=any(page.state is PageState.ARCHIVED for page in items),
-            problems=reading.problems,
-            config_broken=reading.broken,
-        )
-        state = _Synced(hashlib.sha256(repr(index).encode()).hexdigest(), None)
-        if self._synced.get(title) == state:
-            return
-        text = render_index(index, self._wiki.bot_name, self._messages, now)
-        if self._write_whole(title, PageKind.INDEX, text, "summary.index", reading.config):
-            self._synced[title] = state
-
-    def _write_whole(self, title: str, kind: PageKind, text: str, summary: str, config: WikiConfig) -> bool:
-        """Write a page that is the bot's as a whole; False where it has to be tried again."""
-        now = datetime.now(UTC)
-        with self._database.transaction() as tx:
-            review_pages.add(tx, self._wiki_id, title, kind, now)
-            page = review_pages.find(tx, self._wiki_id, title)
-        assert page is not None
-        if not self._may_be_edited(page, config, now):
-            return False
-        current = self._wiki.read([title])[title]
-        return self._write(title, current, text, self._messages.text(summary)) is not None
+    def _digest(self, entries: Sequence[ReviewEntry], blind: bool) -> str:
+        """Changes whenever the store has something new to show on a page."""
+        rows = (review_row(entry, Context(), blind=blind) for entry in entries)
+        lines = sorted(render_row(row, self._wiki.bot_name) for row in rows)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _digest(entries: Sequence[ReviewEntry], blind: bool) -> str:
-    """Changes whenever the store has something new to show on a page."""
-    return hashlib.sha256(repr((blind, entries)).encode()).hexdigest()
+__all__ = ["Publisher"]
