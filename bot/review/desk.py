@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from bot.errors import BotError, ServiceDown
 from bot.monitoring import Metrics
@@ -25,6 +24,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 FAILURE_PAUSE_S = 5.0
+"""After the first failure; it doubles with each that follows at once."""
+LONGEST_PAUSE_S = 300.0
 
 
 class ReviewDesk:
@@ -63,8 +64,12 @@ class ReviewDesk:
         self._defaults = WikiConfig(level=level, edit_interval_s=settings.edit_interval_s)
         self._reading = ConfigReading(self._defaults)
         self._may_edit = False
+        self._looked_at: float | None = None
+        self._failures = 0
         self._wake = threading.Event()
+        self._lock = threading.Lock()
         self._edited: set[str] = set()
+        self._switches = frozenset(subpage(wiki.bot_name, name) for name in ("Run", "Config.json"))
 
     def notify(self, titles: frozenset[str]) -> None:
         """Say that report pages were edited, so that nobody waits for the next poll.
@@ -72,31 +77,32 @@ class ReviewDesk:
         Args:
             titles: Their full titles.
         """
-        self._edited |= titles
+        with self._lock:
+            self._edited |= titles
         self._wake.set()
 
     def run(self) -> None:
         """Work until stopped."""
-        control_at = poll_at = 0.0
+        poll_at = 0.0
         while not self._stop.is_set():
             self._wake.clear()
-            now = time.monotonic()
-            edited, self._edited = self._edited, set()
-            switches = {subpage(self._wiki.bot_name, "Run"), subpage(self._wiki.bot_name, "Config.json")}
+            edited = self._take_edited()
             try:
-                if now >= control_at or edited & switches:
+                if edited & self._switches or self._switches_are_stale():
                     self._look_at_switches()
-                    control_at = now + self._settings.control_interval_s
-                if now >= poll_at or edited - switches:
-                    self._reader.read()
-                    poll_at = now + self._settings.poll_interval_s
+                if time.monotonic() >= poll_at or edited - self._switches:
+                    self._reader.read(edited)
+                    self._publisher.forget(self._reader.missing)
+                    poll_at = time.monotonic() + self._settings.poll_interval_s
                 if self._may_edit:
                     self._publisher.publish(self._reading, self._still_may_edit)
+                self._failures = 0
+                self._wait(TICK_S)
             except (BotError, StoreError) as error:
-                self._failed(error)
-                control_at = poll_at = 0.0
-                self._wait(getattr(error, "after_s", None) or FAILURE_PAUSE_S)
-            self._wait(TICK_S)
+                self._looked_at, poll_at = None, 0.0
+                with self._lock:
+                    self._edited |= edited
+                self._stop.wait(self._failed(error))
 
     def _wait(self, seconds: float) -> None:
         """Sleep, but not through a stop or an edit."""
@@ -104,7 +110,21 @@ class ReviewDesk:
         while not self._stop.is_set() and not self._wake.is_set() and time.monotonic() < ends:
             self._wake.wait(min(0.5, max(0.0, ends - time.monotonic())))
 
+    def _take_edited(self) -> set[str]:
+        with self._lock:
+            edited, self._edited = self._edited, set()
+        return edited
+
+    def _switches_are_stale(self) -> bool:
+        looked_at = self._looked_at
+        return looked_at is None or time.monotonic() - looked_at >= self._settings.control_interval_s
+
     def _still_may_edit(self) -> bool:
+        """Asked before every edit; a pass over many pages can take longer than people wait for a stop."""
+        with self._lock:
+            told = bool(self._edited & self._switches)
+        if self._may_edit and (told or self._switches_are_stale()):
+            self._look_at_switches()
         return self._may_edit and not self._stop.is_set()
 
     def _look_at_switches(self) -> None:
@@ -115,6 +135,7 @@ class ReviewDesk:
         except BotError:
             self._may_edit = False
             raise
+        self._looked_at = time.monotonic()
         allowed = may_edit(found[run].text)
         if allowed != self._may_edit:
             log.info("review_switched", extra={"may_edit": allowed, "page": run})
@@ -128,10 +149,14 @@ class ReviewDesk:
             )
         self._set_level(self._reading.config.level)
 
-    def _failed(self, error: BotError | StoreError) -> None:
+    def _failed(self, error: BotError | StoreError) -> float:
+        """Tell, and say for how many seconds to leave wiki and store alone."""
+        pause_s = min(FAILURE_PAUSE_S * 2.0**self._failures, LONGEST_PAUSE_S)
+        self._failures = min(self._failures + 1, 10)
+        pause_s = max(pause_s, getattr(error, "after_s", None) or 0.0)
         service = error.service if isinstance(error, ServiceDown) else type(error).__name__
         self._metrics.service_failures.labels(f"review.{service}").inc()
         log.warning(
-            "review_failed",
-            extra={"service": service, "reason": str(error), "at": datetime.now(UTC).isoformat()},
+            "review_failed", extra={"service": service, "reason": str(error), "again_in_s": round(pause_s, 1)}
         )
+        return pause_s

@@ -5,11 +5,12 @@ It shows what it would change before it changes anything. Pages that belong to t
 """
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bot.review import gadget
-from bot.review.control import WikiConfig
+from bot.review.control import WikiConfig, default_config_text, parse_config
 from bot.review.messages import Messages
 from bot.review.templates import KEPT_IF_THERE, setup_pages, subpage
 from bot.settings import ReviewSettings
@@ -58,6 +59,7 @@ def plan_setup(
     config = WikiConfig(level=level, edit_interval_s=settings.edit_interval_s)
     wanted: Mapping[str, str] = {
         **setup_pages(wiki.bot_name, messages, settings.trusted_groups, config),
+        subpage(wiki.bot_name, "Config.json"): _config_text(config),
         subpage(wiki.bot_name, "gadget.js"): gadget.script(),
         subpage(wiki.bot_name, "gadget.css"): gadget.style(),
     }
@@ -69,6 +71,16 @@ def plan_setup(
         if not (title in kept and now[title].revision_id is not None)
         and now[title].text.rstrip() != text.rstrip()
     ]
+
+
+def _config_text(config: WikiConfig) -> str:
+    """Without an interval that nobody may set on-wiki: it would make the page a broken one from the start."""
+    text = default_config_text(config)
+    if not parse_config(text, config, config).broken:
+        return text
+    keys = json.loads(text)
+    del keys["edit_interval_s"]
+    return json.dumps(keys, indent=4) + "\n"
 
 
 def apply_setup(
