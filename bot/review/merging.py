@@ -5,7 +5,8 @@ whatever the store says; what stands outside the rows stays as it is, character 
 gone come back with the verdict that the store knows.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mwparserfromhell.nodes import Template
@@ -23,6 +24,8 @@ from bot.review.rows import (
     values,
 )
 
+_MAX_PASSES: Final = 4
+"""A row put on a line of its own can make its neighbour one that can be mended in the next pass."""
 _AFTER: Final = (*OPINION, *DISCLOSED)
 
 
@@ -62,9 +65,10 @@ def merge_page(current_text: str, wanted_rows: Sequence[ReviewRow], bot_name: st
 
     Facts are refreshed in place.  A row that is missing comes back behind the row that precedes it in
     `wanted_rows`, or before the one that follows, or at the end.  Of several rows of one id, those that
-    nobody wrote into go away; several that people wrote into all stay, for people to sort out, and each
-    verdict in them belongs to whoever wrote it.  A row that lost its braces gets them back.  Rows of other
-    ids, and rows too broken to be rewritten, stay as they are.  Doing it twice changes nothing.
+    nobody wrote into go away, if they stand on lines of their own; several that people wrote into all stay,
+    for people to sort out, and each verdict in them belongs to whoever wrote it.  A row that lost its braces
+    gets them back.  Rows of other ids, and rows too broken to be rewritten, stay as they are.  Doing it twice
+    changes nothing.
 
     Args:
         current_text: The page as it stands; empty where it does not exist or was blanked.
@@ -75,25 +79,67 @@ def merge_page(current_text: str, wanted_rows: Sequence[ReviewRow], bot_name: st
         The new text.
     """
     wanted = {row.item_id: row for row in wanted_rows}
+    text = current_text
+    for _ in range(_MAX_PASSES):
+        before, text = text, _merged_once(text, wanted, bot_name)
+        if text == before:
+            break
+    return text
+
+
+def _merged_once(current_text: str, wanted: Mapping[str, ReviewRow], bot_name: str) -> str:
     found = [row for row in parse_rows(current_text, bot_name) if row.item_id in wanted]
-    surplus = {row.start for row in _surplus(found)}
+    merged = _merged(current_text, found, wanted, bot_name)
+    if _keeps_everything(found, merged, wanted, bot_name):
+        return merged
+    sound = [row for row in found if not row.damaged]
+    return _merged(current_text, sound, wanted, bot_name, careful=True)
+
+
+def _merged(
+    text: str,
+    found: Sequence[FoundRow],
+    wanted: Mapping[str, ReviewRow],
+    bot_name: str,
+    *,
+    careful: bool = False,
+) -> str:
+    """One way to do it; the careful one changes facts and adds what is missing below everything else."""
+    surplus = set() if careful else {row.start for row in _surplus(text, found)}
     pieces: list[str] = []
     places: dict[str, int] = {}
     at = 0
     for row in found:
-        pieces.append(current_text[at : row.start])
+        pieces.append(text[at : row.start])
         at = row.end
         if row.start in surplus:
-            pieces[-1], at = _without_line(pieces[-1], current_text, at)
+            at = min(text.find("\n", at) + 1 or len(text), len(text))
             continue
         places.setdefault(row.item_id, len(pieces))
-        pieces.append(_refreshed(row, wanted[row.item_id]) or current_text[row.start : row.end])
-    pieces.append(current_text[at:])
-    text = _with_missing(pieces, places, wanted, bot_name)
-    return _framed(text, bot_name)
+        mendable = not row.damaged or _ends_line(text, row)
+        refreshed = _refreshed(row, wanted[row.item_id]) if mendable else None
+        pieces.append(refreshed or text[row.start : row.end])
+    pieces.append(text[at:])
+    if careful:
+        lost = [render_row(row, bot_name) for item_id, row in wanted.items() if item_id not in places]
+        return _appended(_framed("".join(pieces), bot_name), lost, bot_name)
+    return _framed(_with_missing(pieces, places, wanted, bot_name), bot_name)
 
 
-def _surplus(found: Sequence[FoundRow]) -> list[FoundRow]:
+def _keeps_everything(
+    before: Sequence[FoundRow], merged: str, wanted: Mapping[str, ReviewRow], bot_name: str
+) -> bool:
+    """Whether all items are there and no opinion is gone or new: broken markup has many ways to fool us."""
+    after = [row for row in parse_rows(merged, bot_name) if row.item_id in wanted]
+    there = {row.item_id for row in before}
+    kept = Counter((row.item_id, row.word, row.comment) for row in before if row.has_opinion)
+    now = Counter(
+        (row.item_id, row.word, row.comment) for row in after if row.has_opinion and row.item_id in there
+    )
+    return now == kept and {row.item_id for row in after} == wanted.keys()
+
+
+def _surplus(text: str, found: Sequence[FoundRow]) -> list[FoundRow]:
     """The doubled rows that nobody wrote into; one row of each id is always left."""
     surplus = []
     for item_id in {row.item_id for row in found}:
@@ -101,20 +147,24 @@ def _surplus(found: Sequence[FoundRow]) -> list[FoundRow]:
         kept = next(
             (row for row in same if row.verdict), next((row for row in same if row.has_opinion), same[0])
         )
-        surplus += [row for row in same if row is not kept and not row.has_opinion and not _has_more(row)]
+        surplus += [row for row in same if row is not kept and _is_void(text, row)]
     return surplus
 
 
-def _has_more(row: FoundRow) -> bool:
-    """Whether somebody added parameters of their own, or markup that cannot be understood."""
-    return row.locked or not row.parameters.keys() <= {"id", *FACTS, *_AFTER}
+def _is_void(text: str, row: FoundRow) -> bool:
+    """Whether a row holds nothing but the bot's own facts, on a line of its own."""
+    ours = row.parameters.keys() <= {"id", *FACTS, *_AFTER}
+    return ours and not row.has_opinion and not row.locked and _is_alone(text, row)
 
 
-def _without_line(before: str, text: str, end: int) -> tuple[str, int]:
-    """Where to go on after a removed row: a line that held nothing else goes with it."""
-    if (not before or before.endswith("\n")) and text[end : end + 1] == "\n":
-        return before, end + 1
-    return before, end
+def _is_alone(text: str, row: FoundRow) -> bool:
+    """Whether nothing else stands on its line: only then can it be removed without side effects."""
+    return text[max(row.start - 1, 0) : row.start] in {"", "\n"} and _ends_line(text, row)
+
+
+def _ends_line(text: str, row: FoundRow) -> bool:
+    line_end = text.find("\n", row.end)
+    return not (text[row.end :] if line_end < 0 else text[row.end : line_end]).strip()
 
 
 def _refreshed(row: FoundRow, wanted: ReviewRow) -> str | None:
@@ -160,7 +210,7 @@ def _first(call: Template, names: Sequence[str]) -> str | None:
 
 
 def _with_missing(
-    pieces: list[str], places: dict[str, int], wanted: dict[str, ReviewRow], bot_name: str
+    pieces: list[str], places: dict[str, int], wanted: Mapping[str, ReviewRow], bot_name: str
 ) -> str:
     """Put back what is gone, each beside its neighbours."""
     order = list(wanted)
@@ -192,7 +242,8 @@ def _appended(text: str, lines: Sequence[str], bot_name: str) -> str:
         return text
     block = "\n".join(lines) + "\n"
     footers = find_calls(text, f"User:{bot_name}/Review/footer")
-    at = footers[-1].start if footers else len(text)
+    starts = [call.start for call in footers if text[max(call.start - 1, 0) : call.start] in {"", "\n"}]
+    at = starts[-1] if starts else len(text)
     head, tail = text[:at], text[at:]
     gap = "\n" if head and not head.endswith("\n") else ""
     return head + gap + block + tail

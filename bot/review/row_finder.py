@@ -91,27 +91,37 @@ def _next(starts: list[int], after: int, limit: int) -> int:
 
 
 def _closing(braces: list[re.Match[str]], first: int, start: int, limit: int) -> tuple[int | None, int]:
-    """Where the call's own braces close, or None and how many are missing at the limit."""
-    depth = 0
+    """Where the call's own braces close, or None and how many are missing at the limit.
+
+    Runs of braces are paired as MediaWiki's preprocessor does: threes first, then twos, the rest is text.
+    """
+    opened: list[int] = []
     for index in range(first, len(braces)):
         match = braces[index]
         if match.start() >= limit:
             break
-        length = match.end() - max(match.start(), start)
+        end = min(match.end(), limit)
+        left = end - max(match.start(), start)
         if match[0][0] == "{":
-            depth += length
-        elif length >= depth:
-            return match.start() + depth, 0
-        else:
-            depth -= length
-    return None, depth
+            if left >= 2:
+                opened.append(left)
+            continue
+        while left >= 2 and opened:
+            paired = 3 if min(left, opened[-1]) >= 3 else 2
+            left -= paired
+            opened[-1] -= paired
+            if opened[-1] < 2:
+                opened.pop()
+        if not opened:
+            return end - left, 0
+    return None, sum(opened)
 
 
 def _mended(line: str, missing: int) -> str:
     kept = line.rstrip()
     if kept.endswith("}") and not kept.endswith("}}"):
         kept = kept[:-1]
-    return kept + "}" * (missing if 2 <= missing <= _MAX_MISSING else 2)
+    return kept + "}" * min(missing, _MAX_MISSING)
 
 
 def _line_end(text: str, start: int) -> int:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.review.merging import new_page
-from bot.review.rows import MAX_COMMENT_CHARS, ReviewRow, parse_rows, render_row, shuffled
+from bot.review.rows import FACTS, MAX_COMMENT_CHARS, OPINION, ReviewRow, parse_rows, render_row, shuffled
 from bot.review.wikitext import printable
 from storage.review_values import VerdictCode
 from storage.values import FrameScore, ReviewReason
@@ -124,9 +124,7 @@ def test_a_row_is_one_line_and_one_template_whose_values_cannot_act(wanted: Revi
     assert len(line.splitlines()) == 1
     inside = line[len(START) : -2]
     names = [part.partition("=")[0] for part in inside.split("|")]
-    assert names[:12] == [
-        "id", "file", "at", "uploader", "edits", "since", "groups", "others", "inuse", "state", "verdict", "comment",
-    ]  # fmt: skip
+    assert names[:12] == ["id", *FACTS, *OPINION]
     assert set(names[12:]) <= {"score", "reason"}
     for part in inside.split("|"):
         value = re.sub(r"&#[0-9]+;", "", part.partition("=")[2])
@@ -177,7 +175,7 @@ SFW = START + "id=w-1|verdict=sfw|comment="
         (SFW + "two\nlines\n\nand more}}", "sfw", "two lines and more"),
         (SFW + "a &amp; b &#91;x&#93; &nosuch; &}}", "sfw", "a & b [x] &nosuch; &"),
         (SFW + "<nowiki>|verdict=unsure}}</nowiki>}}", "sfw", "<nowiki>|verdict=unsure}}</nowiki>"),
-        (SFW + "[[broken {{{x}}", "sfw", "[[broken {{{x}}}"),
+        (SFW + "[[broken {{{x}}", "sfw", "[[broken {{{x}}"),
         ("{{ user:review_Bot/Review/Item |id=w-1|verdict=sfw|comment=}}", "sfw", ""),
         ("{{:User:Review Bot/Review/item|id=w-1|verdict=sfw|comment=}}", "sfw", ""),
         ("{{Benutzer:Review Bot/Review/item|id=w-1|verdict=sfw|comment=}}", "sfw", ""),
