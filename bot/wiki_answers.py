@@ -114,6 +114,7 @@ def revisions(answer: Answer) -> Iterator[Revision]:
                 anonymous=user is not None and _is_anonymous(found, user),
                 made_at=_time(found["timestamp"]),
                 text=_text(found),
+                tags=frozenset(found.get("tags", ())),
             )
 
 

@@ -314,7 +314,7 @@ class WikiPages(ReviewWiki):
     def _history(self, title: str, bounds: Mapping[str, int]) -> Iterator[Revision]:
         for answer in self._continued(
             prop="revisions",
-            rvprop="ids|user|userid|timestamp|content|flags",
+            rvprop="ids|user|userid|timestamp|content|flags|tags",
             rvslots="main",
             rvdir="newer",
             rvlimit=_TEXTS_A_REQUEST,

@@ -47,6 +47,7 @@ class Revision:
         anonymous: Whether the author is an IP or a temporary account.
         made_at: Its time.
         text: Its wikitext; None where hidden or suppressed.
+        tags: Change tags, such as `mw-rollback`.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Revision:
     anonymous: bool
     made_at: datetime
     text: str | None
+    tags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,8 @@ class VerdictReader:
         revisions = tuple(islice(later, REVISIONS_AT_ONCE + 1))
         base = self._wiki.revision(page.title, seen) if seen is not None and revisions else None
         base_text = "" if seen is None else base.text if base is not None else None
-        return PageHistory(page.title, base_text, seen, revisions)
+        tags = {revision.revision_id: revision.tags for revision in revisions}
+        return PageHistory(page.title, base_text, seen, revisions, tags)
 
     def _judged(
         self, verdict: IntroducedVerdict, author: UserInfo | None, entries: dict[str, ReviewEntry]

@@ -118,3 +118,11 @@ def test_a_page_that_an_administrator_deleted_is_written_again(desk: Desk) -> No
     desk.publish()
     assert f"|id={item_id(LOG_ID)}|" in desk.text()
     assert desk.standing().state is ReviewState.CLOSED
+
+
+def test_a_verdict_that_a_vandal_used_up_first_is_the_reviewers_own_all_the_same(desk: Desk) -> None:
+    desk.edit(NEWCOMER.name, "|verdict=|", "|verdict=sfw|")
+    desk.edit(NEWCOMER.name, "|verdict=sfw|", "|verdict=|")
+    desk.standing()
+    desk.edit(REVIEWER.name, "|verdict=|", "|verdict=sfw|")
+    assert [vote.author for vote in desk.standing().votes] == [REVIEWER.name]
