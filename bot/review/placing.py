@@ -69,6 +69,10 @@ class Placer:
         """
         self._sizes[title] = size_bytes
 
+    def begin_anew(self) -> None:
+        """Look at everything that waits, however long ago it was looked at: something waits again."""
+        self._after = None
+
     def place(self, config: WikiConfig) -> None:
         """Give every waiting item that is not to be left out its page.
 
@@ -80,7 +84,8 @@ class Placer:
         """
         self._begin_anew(config)
         after = self._after
-        settled = True
+        # Where nobody is left out, nothing that waits was ever looked at before.
+        settled = bool(self._skipped_groups)
         while True:
             with self._database.read() as tx:
                 waiting = review_pages.unplaced(tx, PLACE_AT_ONCE, after=after)

@@ -266,6 +266,7 @@ class Publisher:
         undecided = [entry.item_id for entry in missing if entry.state is not ReviewState.CLOSED]
         with self._database.transaction() as tx:
             count = review_pages.unplace(tx, self._wiki_id, title, undecided)
+        self._placer.begin_anew()
         log.warning("report_page_full", extra={"page": title, "items_moved_on": count})
 
     def _digest(self, entries: Sequence[ReviewEntry], blind: bool) -> str:
