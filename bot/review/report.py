@@ -174,6 +174,7 @@ class Publisher:
         facts = self._gather(self._entries(due).values(), Context())
         texts = dict(self._wiki.read([*due, *resting]))
         surplus = self._follow_moved_rows(texts)
+        due = [*due, *self._editable(surplus.keys() - {*due, *resting}, config)]
         rows = self._entries(due)
         facts = self._gather(rows.values(), facts)
         for title in due:
@@ -182,6 +183,15 @@ class Publisher:
             self._tried_at[title] = self._clock()
             cleared = without_rows(texts[title].text, surplus.get(title, ()), self._wiki.bot_name)
             self._write(texts[title], cleared, rows[title], facts, config)
+
+    def _editable(self, titles: Collection[str], config: WikiConfig) -> list[str]:
+        with self._database.read() as tx:
+            found = [review_pages.find(tx, self._wiki_id, title) for title in sorted(titles)]
+        return [
+            page.title
+            for page in found
+            if page is not None and self._writer.may_be_edited(page, config.edit_interval_s)
+        ]
 
     def _entries(self, titles: Sequence[str]) -> dict[str, list[ReviewEntry]]:
         with self._database.read() as tx:
@@ -211,7 +221,10 @@ class Publisher:
                     log.info("file_suppressed", extra={"item": entry.item_id})
 
     def _follow_moved_rows(self, texts: dict[str, PageText]) -> Mapping[str, Collection[str]]:
-        """Rows that people moved stay where people put them; returns the copies that are to go, by page."""
+        """Rows that people moved stay where people put them; returns the copies that are to go, by page.
+
+        Pages on which an item should stand that was found elsewhere are read too, and added to the texts.
+        """
         found = {title: parse_rows(page.text, self._wiki.bot_name) for title, page in texts.items()}
         with self._database.read() as tx:
             ids = {row.item_id for rows in found.values() for row in rows}
@@ -219,6 +232,7 @@ class Publisher:
         elsewhere = sorted(set(homes.values()) - texts.keys())
         if elsewhere:
             for title, page in self._wiki.read(elsewhere).items():
+                texts[title] = page
                 found[title] = parse_rows(page.text, self._wiki.bot_name)
         settlement = settle(homes, found)
         if settlement.moves:
