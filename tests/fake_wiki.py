@@ -71,7 +71,7 @@ class FakeWiki(ReviewWiki):
         info = replace(self._users.pop(old), name=new)
         self._users[new] = info
 
-    def edit(self, user: str, title: str, text: str) -> int:
+    def edit(self, user: str, title: str, text: str, *tags: str) -> int:
         """Save a revision; names without an account are IP addresses."""
         revisions = self._pages.setdefault(title, [])
         text = text.rstrip()
@@ -89,6 +89,7 @@ class FakeWiki(ReviewWiki):
                 anonymous=info is None,
                 made_at=BEGIN + timedelta(seconds=self._last_id),
                 text=text,
+                tags=frozenset(tags),
             )
         )
         return self._last_id

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bot.errors import ServiceDown
 from bot.review.rows import FoundRow
+from bot.review.verdict_values import REMARK_ONLY
 from storage.review_values import ReviewState, VerdictCode
 from tests.fake_wiki import BOT, down
 from tests.review_items import item_id
@@ -104,7 +105,11 @@ class ReviewMachine(RuleBasedStateMachine):
         if not copy:
             self.cut(user, title, row)
         page = self.pick_page(other)
-        self.office.wiki.edit(user, page, f"{self.office.wiki.text(page)}\n{line}")
+        there = {one.word for one in self.office.rows(page) if one.item_id == row.item_id}
+        revision_id = self.office.wiki.edit(user, page, f"{self.office.wiki.text(page)}\n{line}")
+        if there and row.word and row.word not in there:
+            # Beside another row of the item, it is a verdict like any other that contradicts.
+            self.gifts[revision_id] = (user, row.item_id, row.word)
 
     @rule(user=PEOPLE, pick=PICK, back=st.integers(1, 4))
     def revert(self, user: str, pick: int, back: int) -> None:
@@ -112,7 +117,7 @@ class ReviewMachine(RuleBasedStateMachine):
         title = self.pick_page(pick)
         revisions = self.office.wiki.revisions(title)
         if len(revisions) > back:
-            self.office.wiki.edit(user, title, revisions[-1 - back].text or "")
+            self.office.wiki.edit(user, title, revisions[-1 - back].text or "", "mw-undo")
 
     @rule(pick=PICK)
     def delete_page(self, pick: int) -> None:
@@ -184,7 +189,9 @@ class ReviewMachine(RuleBasedStateMachine):
                     and (user, item) == (verdict.author, verdict.item_id)
                 }
                 # Who takes the own verdict away has withdrawn it; who brings it back means it.
-                assert verdict.code.value in said or (verdict.code is VerdictCode.UNSURE and said)
+                withdrawn = verdict.code is VerdictCode.UNSURE and bool(said)
+                remark = verdict.untrusted_reason == REMARK_ONLY
+                assert verdict.code.value in said or withdrawn or remark
 
     def check_all_read(self) -> None:
         stored = {
