@@ -63,23 +63,23 @@ def refused(wiki: Wiki, page: PageText, text: str = "new rows") -> RefusalCode:
 def test_a_connection_cut_after_the_wiki_saved_counts_as_saved_once(
     wiki: Wiki, sandbox_wiki: SandboxWiki, proxy: FaultProxy
 ) -> None:
-    page = page_with(wiki, sandbox_wiki, "Cut after")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Cut after")
     proxy.fail("edit", CUT_AFTER_SAVING)
     saved = wiki.write(page, "new rows", "bot")
-    assert saved == wiki.newest_revisions(["Cut after"])["Cut after"]
-    assert authors(wiki, "Cut after") == ["Reviewer", "ReviewBot"]
+    assert saved == wiki.newest_revisions(["Wiki failures/Cut after"])["Wiki failures/Cut after"]
+    assert authors(wiki, "Wiki failures/Cut after") == ["Reviewer", "ReviewBot"]
     assert proxy.actions().count("edit") == 1
 
 
 def test_an_error_that_the_wiki_reports_after_saving_counts_as_saved(
     wiki: Wiki, sandbox_wiki: SandboxWiki, proxy: FaultProxy
 ) -> None:
-    page = page_with(wiki, sandbox_wiki, "Error after")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Error after")
     error = json.dumps({"error": {"code": "hookaborted", "info": "too late"}}).encode()
     proxy.fail("edit", Fault(answer=(200, {"Content-Type": "application/json"}, error)))
     saved = wiki.write(page, "new rows", "bot")
-    assert saved == wiki.newest_revisions(["Error after"])["Error after"]
-    assert authors(wiki, "Error after") == ["Reviewer", "ReviewBot"]
+    assert saved == wiki.newest_revisions(["Wiki failures/Error after"])["Wiki failures/Error after"]
+    assert authors(wiki, "Wiki failures/Error after") == ["Reviewer", "ReviewBot"]
 
 
 def test_a_page_created_by_an_edit_whose_answer_was_lost_is_found(wiki: Wiki, proxy: FaultProxy) -> None:
@@ -91,7 +91,7 @@ def test_a_page_created_by_an_edit_whose_answer_was_lost_is_found(wiki: Wiki, pr
 def test_a_saved_edit_is_found_below_a_humans_later_one(
     wiki: Wiki, sandbox_wiki: SandboxWiki, proxy: FaultProxy
 ) -> None:
-    page = page_with(wiki, sandbox_wiki, "Cut and edited")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Cut and edited")
     proxy.fail("edit", CUT_AFTER_SAVING)
     proxy.fail("query", Fault(), Fault(before=lambda: sandbox_wiki.edit("Reviewer", page.title, "human")))
     saved = wiki.write(page, "new rows", "bot")
@@ -103,15 +103,15 @@ def test_a_saved_edit_is_found_below_a_humans_later_one(
 def test_when_even_looking_afterwards_fails_the_next_write_finds_the_edit(
     wiki: Wiki, sandbox_wiki: SandboxWiki, proxy: FaultProxy
 ) -> None:
-    page = page_with(wiki, sandbox_wiki, "Cut twice")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Cut twice")
     proxy.fail("edit", CUT_AFTER_SAVING)
     proxy.fail("query", Fault(), *[answering(503)] * 100)
     with pytest.raises(ServiceDown, match="HTTP 503"):
         wiki.write(page, "new rows", "bot")
     proxy.heal()
     saved = wiki.write(page, "new rows", "bot")
-    assert authors(wiki, "Cut twice") == ["Reviewer", "ReviewBot"]
-    assert saved == wiki.newest_revisions(["Cut twice"])["Cut twice"]
+    assert authors(wiki, "Wiki failures/Cut twice") == ["Reviewer", "ReviewBot"]
+    assert saved == wiki.newest_revisions(["Wiki failures/Cut twice"])["Wiki failures/Cut twice"]
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ def test_a_server_that_stays_silent_while_saving_ends_as_saved_once(
         timeout_s=3,
         patience=UNTIL_IT_WORKS,
     )
-    page = page_with(wiki, sandbox_wiki, "Silent")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Silent")
     released = threading.Event()
     proxy.fail("edit", Fault(hold=released))
     try:
         wiki.write(page, "new rows", "bot")
     finally:
         released.set()
-    assert authors(wiki, "Silent") == ["Reviewer", "ReviewBot"]
+    assert authors(wiki, "Wiki failures/Silent") == ["Reviewer", "ReviewBot"]
 
 
 def test_reading_survives_a_short_failure_and_reports_a_long_one(wiki: Wiki, proxy: FaultProxy) -> None:
@@ -178,7 +178,7 @@ def test_a_long_rest_that_the_server_asks_for_is_passed_on_instead_of_slept(
 
 
 def test_a_read_only_wiki_is_down_and_says_why(wiki: Wiki, sandbox_wiki: SandboxWiki) -> None:
-    page = page_with(wiki, sandbox_wiki, "Read-only")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Read-only")
     with sandbox_wiki.switched(readonly="switching data centres"):
         with pytest.raises(ServiceDown, match="switching data centres"):
             wiki.write(page, "new rows", "bot")
@@ -188,7 +188,7 @@ def test_a_read_only_wiki_is_down_and_says_why(wiki: Wiki, sandbox_wiki: Sandbox
 
 
 def test_a_lagged_wiki_is_down_until_it_has_caught_up(wiki: Wiki, sandbox_wiki: SandboxWiki) -> None:
-    page = page_with(wiki, sandbox_wiki, "Lagged")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Lagged")
     with sandbox_wiki.switched(maxlag_s=7), pytest.raises(ServiceDown, match="maxlag") as down:
         wiki.write(page, "new rows", "bot")
     assert down.value.after_s is not None
@@ -197,8 +197,8 @@ def test_a_lagged_wiki_is_down_until_it_has_caught_up(wiki: Wiki, sandbox_wiki: 
 
 
 def test_a_rate_limit_is_transient(wiki: Wiki, sandbox_wiki: SandboxWiki) -> None:
-    page = page_with(wiki, sandbox_wiki, "Limited")
-    other = page_with(wiki, sandbox_wiki, "Limited, other page")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Limited")
+    other = page_with(wiki, sandbox_wiki, "Wiki failures/Limited, other page")
     limits = {"edit": {"user": (1, 600), "&can-bypass": False}}
     with sandbox_wiki.switched(rate_limits=limits):
         wiki.write(page, "new rows", "bot")
@@ -210,10 +210,10 @@ def test_a_rate_limit_is_transient(wiki: Wiki, sandbox_wiki: SandboxWiki) -> Non
 
 @pytest.mark.usefixtures("unflagged")
 def test_a_captcha_is_refused_without_asking_anybody(wiki: Wiki, sandbox_wiki: SandboxWiki) -> None:
-    page = page_with(wiki, sandbox_wiki, "Captcha")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Captcha")
     with sandbox_wiki.switched(captcha=True):
         assert refused(wiki, page) == "captcha"
-    assert authors(wiki, "Captcha") == ["Reviewer"]
+    assert authors(wiki, "Wiki failures/Captcha") == ["Reviewer"]
 
 
 @pytest.mark.parametrize("text", [DISALLOWED_TEXT, WARNED_TEXT])
@@ -228,14 +228,14 @@ def test_an_abuse_filter_is_not_argued_with(
 
 
 def test_a_blocked_account_is_told_from_a_broken_wiki(wiki: Wiki, sandbox_wiki: SandboxWiki) -> None:
-    page = page_with(wiki, sandbox_wiki, "Blocked")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Blocked")
     sandbox_wiki.block("ReviewBot")
     try:
         assert refused(wiki, page) == "blocked"
     finally:
         sandbox_wiki.unblock("ReviewBot")
     wiki.write(page, "new rows", "bot")
-    assert authors(wiki, "Blocked") == ["Reviewer", "ReviewBot"]
+    assert authors(wiki, "Wiki failures/Blocked") == ["Reviewer", "ReviewBot"]
 
 
 def test_protected_pages_and_titles_are_refused(wiki: Wiki, sandbox_wiki: SandboxWiki) -> None:
@@ -257,7 +257,7 @@ def test_pages_of_the_interface_are_refused(wiki: Wiki) -> None:
 
 
 def test_blacklists_are_refused(wiki: Wiki, sandbox_wiki: SandboxWiki) -> None:
-    page = page_with(wiki, sandbox_wiki, "Spam")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Spam")
     assert refused(wiki, page, f"https://{SPAM_DOMAIN}/x") == "blacklisted"
     title = f"{BLACKLISTED_TITLE} x"
     assert refused(wiki, wiki.read([title])[title]) == "blacklisted"
@@ -276,10 +276,10 @@ def _forget_session(sandbox: SandboxWiki, proxy: FaultProxy) -> None:
 def test_a_session_lost_before_writing_is_renewed_once_and_the_edit_is_the_bots(
     wiki: Wiki, sandbox_wiki: SandboxWiki, proxy: FaultProxy
 ) -> None:
-    page = page_with(wiki, sandbox_wiki, "Logged out")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Logged out")
     proxy.fail("edit", Fault(before=lambda: _forget_session(sandbox_wiki, proxy)))
     wiki.write(page, "new rows", "bot")
-    assert authors(wiki, "Logged out") == ["Reviewer", "ReviewBot"]
+    assert authors(wiki, "Wiki failures/Logged out") == ["Reviewer", "ReviewBot"]
     assert proxy.actions().count("login") == 1
 
 
@@ -315,7 +315,7 @@ def test_a_session_that_cannot_be_renewed_is_refused_and_nothing_is_saved_anonym
 ) -> None:
     folder = tmp_path_factory.mktemp("bot")
     wiki = connect(sandbox_wiki, folder, api_url=proxy.api_url)
-    page = page_with(wiki, sandbox_wiki, "Logged out for good")
+    page = page_with(wiki, sandbox_wiki, "Wiki failures/Logged out for good")
     password_file(folder, f"('ReviewBot', BotPassword('sandbox', '{'x' * 32}'))\n")
     proxy.fail("edit", Fault(before=lambda: _forget_session(sandbox_wiki, proxy)))
     with pytest.raises(WriteRefused, match="does not let ReviewBot@sandbox in") as refusal:
