@@ -23,7 +23,7 @@ from classifier.errors import DecodeError
 from classifier.values import MediaPart, MediaScore
 from storage import uploads
 from storage.engine import Database
-from storage.errors import LostClaim, StoreError
+from storage.errors import LostClaim, StoreError, StoreUnavailable
 from storage.values import (
     ClaimedUpload,
     Classification,
@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 
 CLAIM_BATCH = 50
 """Claim as many as one question to the API can locate (`titles` takes 50)."""
+STORE_RETRY_S = 2.0
+SERVICE_PAUSE_S = 15.0
+"""How long nothing is claimed after a service failed that named no time of its own: a full disk, say."""
+LONGEST_PAUSE_S = 60.0
 
 
 class Locates(Protocol):
@@ -103,6 +107,8 @@ class Pipeline:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._aborted = threading.Event()
+        self._resume_at = 0.0
+        self._prolong_at = 0.0
 
     def notify(self) -> None:
         """Say that new uploads were stored, so that nobody waits for the next poll."""
@@ -123,21 +129,40 @@ class Pipeline:
 
         Claim as many as may be on their way, locate them with one question, and let the threads do the rest.
         """
-        running: set[Future[None]] = set()
+        running: dict[Future[None], ClaimedUpload] = {}
         with ThreadPoolExecutor(self._threads, thread_name_prefix="upload") as executor:
             while not self._stop.is_set():
                 self._wake.clear()
                 running = _unfinished(running)
+                self._work.metrics.in_flight.set(len(running))
+                self._prolong(list(running.values()))
                 free = self._settings.max_in_flight - len(running)
+                pause_s = min(self._resume_at - time.monotonic(), self._settings.poll_interval_s)
+                if pause_s > 0:
+                    self._stop.wait(pause_s)
+                    continue
                 if free <= 0:
                     wait(running, timeout=self._settings.poll_interval_s, return_when=FIRST_COMPLETED)
                     continue
                 claimed = self._claim(free)
-                running |= {executor.submit(self._process, *ready) for ready in self._locate(claimed)}
-                self._work.metrics.in_flight.set(len(running))
+                for ready in self._locate(claimed):
+                    running[executor.submit(self._process, *ready)] = ready[0]
                 if not claimed:
                     self._wake.wait(self._settings.poll_interval_s)
         _unfinished(running)
+
+    def _prolong(self, running: Sequence[ClaimedUpload]) -> None:
+        """Keep the claims of what waits for its turn; after a burst of long videos that can take hours."""
+        if not running or time.monotonic() < self._prolong_at:
+            return
+        until = datetime.now(UTC) + timedelta(seconds=self._settings.claim_ttl_s)
+        try:
+            with self._work.database.transaction() as tx:
+                uploads.prolong(tx, running, until)
+        except StoreError as error:
+            self._service_failed("store", error)
+        else:
+            self._prolong_at = time.monotonic() + self._settings.claim_ttl_s / 4
 
     def _claim(self, limit: int) -> list[ClaimedUpload]:
         try:
@@ -163,8 +188,7 @@ class Pipeline:
         except ServiceDown as error:
             for upload in claimed:
                 self._give_back(upload)
-            self._service_failed(error.service, error)
-            self._stop.wait(error.after_s or self._settings.poll_interval_s)
+            self._pause(error)
             return []
         seconds = time.monotonic() - started
         ready = []
@@ -247,8 +271,7 @@ class Pipeline:
             self._plan_retry(claimed, error)
         else:
             self._give_back(claimed)
-            service = error.service if isinstance(error, ServiceDown) else "internal"
-            self._service_failed(service, error)
+            self._pause(error)
 
     def _plan_retry(self, claimed: ClaimedUpload, error: RetryLater) -> None:
         attempts = claimed.attempts + 1
@@ -295,31 +318,46 @@ class Pipeline:
         self._commit(lambda tx: uploads.release(tx, [claimed]), claimed)
 
     def _commit(self, write: Callable[[uploads.Transaction], object], claimed: ClaimedUpload) -> bool:
-        """Write in one transaction; on failure nothing was written and the claim will expire."""
-        try:
-            with self._work.database.transaction() as tx:
-                write(tx)
-        except LostClaim:
-            log.warning("claim_lost", extra={"log_id": claimed.upload.log_id, "title": claimed.title})
-            return False
-        except StoreError as error:
-            self._service_failed("store", error)
-            return False
-        return True
+        """Write in one transaction, waiting for a store that is away: what is worked out is not thrown away.
+
+        Where it returns False nothing was written, and the claim belongs to somebody else or will expire.
+        """
+        while True:
+            try:
+                with self._work.database.transaction() as tx:
+                    write(tx)
+            except LostClaim:
+                log.warning("claim_lost", extra={"log_id": claimed.upload.log_id, "title": claimed.title})
+                return False
+            except StoreError as error:
+                self._service_failed("store", error)
+                if not isinstance(error, StoreUnavailable) or self._stop.wait(STORE_RETRY_S):
+                    return False
+            else:
+                return True
 
     def _count(self, claimed: ClaimedUpload, outcome: str, now: datetime) -> None:
         self._work.metrics.outcomes.labels(outcome).inc()
         if claimed.attempts == 0:
             self._work.metrics.latency_s.observe((now - claimed.received_at).total_seconds())
 
+    def _pause(self, error: BotError) -> None:
+        """Claim nothing for a while: what a service cannot serve now would only be given back again."""
+        service = error.service if isinstance(error, ServiceDown) else "internal"
+        asked_s = error.after_s if isinstance(error, ServiceDown) else None
+        pause_s = SERVICE_PAUSE_S if asked_s is None else min(asked_s, LONGEST_PAUSE_S)
+        if not self._stop.is_set():
+            self._resume_at = max(self._resume_at, time.monotonic() + pause_s)
+        self._service_failed(service, error)
+
     def _service_failed(self, service: str, error: Exception) -> None:
         self._work.metrics.service_failures.labels(service).inc()
         log.warning("service_failed", extra={"service": service, "reason": str(error)})
 
 
-def _unfinished(futures: set[Future[None]]) -> set[Future[None]]:
+def _unfinished(futures: dict[Future[None], ClaimedUpload]) -> dict[Future[None], ClaimedUpload]:
     """Drop what is done; a future that failed is a bug of ours and must not be lost."""
-    for future in futures:
-        if future.done():
-            future.result()
-    return {future for future in futures if not future.done()}
+    done = [future for future in futures if future.done()]
+    for future in done:
+        future.result()
+    return {future: claimed for future, claimed in futures.items() if future not in done}

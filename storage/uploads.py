@@ -178,6 +178,18 @@ def release(tx: Session, claimed: Sequence[ClaimedUpload], not_before: datetime 
     return sum(_give_up_claim(tx, upload, state=PENDING, **later) for upload in claimed)
 
 
+def prolong(tx: Session, claimed: Sequence[ClaimedUpload], until: datetime) -> None:
+    """Let claims that still stand expire later: their worker lives, but others are before them.
+
+    Args:
+        tx: A session of `Database.transaction()`.
+        claimed: The uploads; those whose claim was lost are passed over.
+        until: When the claims expire now.
+    """
+    for upload in claimed:
+        _update(tx, _claim_of(upload), claim_expires_at=until)
+
+
 def retry(tx: Session, claimed: ClaimedUpload, *, code: str, message: str, next_attempt_at: datetime) -> None:
     """Count a failed attempt and put the upload back until its next one.
 
@@ -284,15 +296,6 @@ def item_id_of(upload: Upload) -> str:
     return f"{upload.wiki}-{upload.log_id}"
 
 
-def pending_count(tx: Session) -> int:
-    """How many uploads wait, due or not; those that are claimed do not count.
-
-    Args:
-        tx: Any session of the database.
-    """
-    return tx.scalar(select(func.count()).select_from(UploadRow).where(UploadRow.state == PENDING)) or 0
-
-
 def next_due_at(tx: Session) -> datetime | None:
     """When the next upload can be claimed.
 
@@ -352,8 +355,11 @@ def _finish(tx: Session, claimed: ClaimedUpload, now: datetime, **outcome: str) 
 
 def _give_up_claim(tx: Session, claimed: ClaimedUpload, **values: Any) -> bool:
     """The conditional update that ends a claim; False where the claim does not stand."""
-    mine = (UploadRow.id == claimed.id, UploadRow.state == CLAIMED, UploadRow.claim == claimed.claim)
-    return _update(tx, mine, **_UNCLAIMED, **values) == 1
+    return _update(tx, _claim_of(claimed), **_UNCLAIMED, **values) == 1
+
+
+def _claim_of(claimed: ClaimedUpload) -> tuple[ColumnElement[bool], ...]:
+    return (UploadRow.id == claimed.id, UploadRow.state == CLAIMED, UploadRow.claim == claimed.claim)
 
 
 _UNCLAIMED: dict[str, Any] = {"claim": None, "claimed_by": None, "claim_expires_at": None}

@@ -147,7 +147,7 @@ def test_two_processes_that_add_overlapping_uploads_add_each_once(tmp_path: Path
     added = run_together(ADDING, tmp_path)
     assert added[0][0] + added[1][0] == 420
     with database.read() as tx:
-        assert uploads.pending_count(tx) == 420
+        assert status.snapshot(tx, NOW).pending == 420
 
 
 def test_only_one_of_many_daemons_gets_the_lease(database: Database) -> None:

@@ -1,12 +1,16 @@
 """Every claimed upload ends in an outcome, a planned retry, or its claim given back; nothing in between."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from bot import pipeline as pipeline_module
 from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
 from bot.monitoring import Metrics
 from bot.pipeline import Collaborators, Pipeline
@@ -15,6 +19,7 @@ from classifier.errors import DecodeError
 from classifier.values import MediaPart, MediaScore
 from storage import models, reviews, status, uploads
 from storage.engine import Database
+from storage.errors import StoreUnavailable
 from storage.outcomes import RecordedOutcome, recorded
 from storage.values import ModelVersion, StoreStatus
 from tests.fakes import FakeDownloader, FakeLocator, media_score, scores, upload
@@ -273,3 +278,87 @@ def test_no_more_than_the_limit_is_claimed_at_once(database: Database, settings:
     run_until(collaborators(database, locator=locator), small, database, settled)
     assert max(locator.batches) <= 7
     assert sum(locator.batches) == 100
+
+
+def test_what_waits_long_for_its_turn_keeps_its_claim(
+    database: Database, settings: PipelineSettings, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def score(parts: Sequence[MediaPart]) -> MediaScore:
+        begun.set()
+        go_on.wait(30)
+        return media_score(0.1)
+
+    add(database, *range(1, 11))
+    short = settings.model_copy(update={"claim_ttl_s": 0.4})
+    pipeline = Pipeline(collaborators(database, score=score), short, worker="test", threads=1)
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    assert begun.wait(30)
+    first_expiry = read_status(database).next_due_at
+    assert first_expiry is not None
+    waited = threading.Event()
+    while datetime.now(UTC) < first_expiry + timedelta(seconds=1):
+        waited.wait(0.05)
+    go_on.set()
+    while not settled(read_status(database)):
+        waited.wait(0.02)
+    pipeline.stop()
+    thread.join(timeout=30)
+    assert [one.attempts for one in outcomes(database)] == [1] * 10
+    with sqlite3.connect(tmp_path / "bot.sqlite3") as connection:
+        assert connection.execute("select sum(crashes) from upload").fetchone() == (0,)
+
+
+class DatabaseThatGoesAway:
+    """The real one, but writing fails a few times once told so."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.failures_to_come = 0
+
+    def transaction(self) -> AbstractContextManager[uploads.Transaction]:
+        if self.failures_to_come:
+            self.failures_to_come -= 1
+            raise StoreUnavailable("locked")
+        return self._database.transaction()
+
+
+def test_a_score_outlasts_a_store_that_is_away_for_a_while(
+    database: Database, settings: PipelineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_module, "STORE_RETRY_S", 0.01)
+    away = DatabaseThatGoesAway(database)
+    scored = []
+
+    def score(parts: Sequence[MediaPart]) -> MediaScore:
+        scored.append(parts)
+        away.failures_to_come = 3
+        return media_score(0.1)
+
+    add(database, 1)
+    work = replace(collaborators(database, score=score), database=away)  # type: ignore[arg-type]
+    run_until(work, settings, database, settled)
+    assert len(scored) == 1
+    assert [one.label for one in outcomes(database)] == ["sfw"]
+
+
+def test_while_the_disk_is_full_nothing_is_asked_again_and_again(
+    database: Database, settings: PipelineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline_module, "SERVICE_PAUSE_S", 3600.0)
+    locator = FakeLocator()
+    full = FakeDownloader(ServiceDown("media.directory", "no space left on device"))
+    add(database, 1, 2)
+    rounds = []
+
+    def given_back_for_some_polls(current: StoreStatus) -> bool:
+        if locator.batches and current.pending == 2:
+            rounds.append(current)
+        return len(rounds) == 10
+
+    work = collaborators(database, locator=locator, downloader=full)
+    run_until(work, settings, database, given_back_for_some_polls)
+    assert locator.batches == [2]
+    assert outcomes(database) == []

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
-from storage import uploads
+from storage import status, uploads
 from storage.columns import storable
 from storage.engine import Database
 from storage.errors import SchemaError, StoreError, StoreUnavailable
@@ -122,10 +122,10 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
 
 def test_a_reader_sees_one_instant(tmp_path: Path) -> None:
     with fresh_database(tmp_path) as database, database.read() as reader:
-        assert uploads.pending_count(reader) == 0
+        assert status.snapshot(reader, NOW).pending == 0
         with database.transaction() as tx:
             uploads.add(tx, [upload(1)], NOW)
-        assert uploads.pending_count(reader) == 0
+        assert status.snapshot(reader, NOW).pending == 0
 
 
 def test_rows_must_refer_to_rows_that_exist(tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_a_writer_that_reads_first_does_not_fail_when_another_wrote_meanwhile(tm
 
         thread = threading.Thread(target=other)
         with database.transaction() as tx:
-            uploads.pending_count(tx)
+            status.snapshot(tx, NOW)
             thread.start()
             assert started.wait(30)
             assert uploads.add(tx, [upload(1)], NOW) == 1
             assert not finished.is_set()
         thread.join(30)
         with database.read() as tx:
-            assert uploads.pending_count(tx) == 2
+            assert status.snapshot(tx, NOW).pending == 2
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
 def test_a_database_without_tables_says_what_to_do(tmp_path: Path) -> None:
     database = empty(tmp_path)
     with pytest.raises(StoreError), database.read() as tx:
-        uploads.pending_count(tx)
+        status.snapshot(tx, NOW)
     database.close()
 
 
@@ -222,7 +222,7 @@ def test_the_database_made_by_hand_is_the_one_opened_again(tmp_path: Path) -> No
     again = Database.open(database_url(tmp_path), Path("/"))
     again.migrate()
     with again.read() as tx:
-        assert uploads.pending_count(tx) == 1
+        assert status.snapshot(tx, NOW).pending == 1
     again.close()
     plain = create_engine(database_url(tmp_path))
     with plain.connect() as connection:

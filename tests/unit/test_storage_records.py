@@ -164,7 +164,7 @@ def test_a_position_is_saved_with_its_uploads_or_not_at_all(database: Database) 
         positions.save(tx, "recentchange", "x", NOW, NOW)
         raise RuntimeError("killed")
     with database.read() as tx:
-        assert uploads.pending_count(tx) == 0
+        assert status.snapshot(tx, NOW).pending == 0
         assert positions.load(tx, "recentchange") is None
 
 

@@ -56,7 +56,7 @@ def test_adding_counts_only_what_is_new(database: Database) -> None:
     assert add(database, upload(1, wiki="testwiki")) == 1
     assert add(database) == 0
     with database.read() as tx:
-        assert uploads.pending_count(tx) == 4
+        assert status.snapshot(tx, NOW).pending == 4
 
 
 def test_a_repeat_changes_nothing_in_the_stored_upload(database: Database) -> None:
@@ -259,7 +259,7 @@ def test_nothing_is_due_in_an_empty_or_finished_queue(database: Database) -> Non
     (claimed,) = claim(database, ttl_s=60)
     with database.read() as tx:
         assert uploads.next_due_at(tx) == after(60)
-        assert uploads.pending_count(tx) == 0
+        assert status.snapshot(tx, NOW).pending == 0
     with database.transaction() as tx:
         uploads.skip(tx, claimed, Skip("audio", "sound only"), NOW)
     with database.read() as tx:
