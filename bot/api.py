@@ -22,6 +22,7 @@ import requests
 
 from bot.backoff import jittered, parse_retry_after
 from bot.errors import BotError, ServiceDown
+from bot.media.watchdog import Watch, WatchedAdapter
 from bot.session import PlainSession
 from bot.settings import ApiSettings
 
@@ -84,7 +85,7 @@ class Api:
         settings: Timeouts and tries.
         api_url: Address of `api.php`.
         user_agent: The User-Agent header, with a contact.
-        stop: Ends every wait when it is set; the call then raises `ServiceDown`.
+        stop: Ends every wait and every answer when it is set; the call then raises `ServiceDown`.
         min_interval_s: Least time between the starts of two requests in seconds.
         backoff_initial_s: First wait between two tries in seconds, where the server asks for none.
     """
@@ -110,6 +111,8 @@ class Api:
         self._warned: set[str] = set()
         self._rng = random.Random()
         self._session = PlainSession()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, WatchedAdapter())
         self._session.headers["User-Agent"] = user_agent
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
@@ -137,7 +140,9 @@ class Api:
             for attempt in range(1, self._settings.max_attempts + 1):
                 self._wait_for_turn()
                 try:
-                    return self._try(fields)
+                    # A server that accepts and says nothing must not hold up the end of the bot.
+                    with Watch(2 * self._settings.timeout_s, self._stop):
+                        return self._try(fields)
                 except _TransientError as problem:
                     self._note_failure(problem, attempt)
         raise AssertionError("the last failed try raises")

@@ -6,8 +6,10 @@ Exit codes: 0 done · 1 done, but something failed or differs · 2 wrong usage �
 
 import json
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,6 +28,9 @@ EXIT_CONFIG = 3
 EXIT_NETWORK = 4
 EXIT_STORE = 5
 EXIT_INTERNAL = 70
+
+LAST_RESORT_S = 2.0
+"""Seconds after `pipeline.shutdown_s` after which the daemon's process ends in any case."""
 
 log = logging.getLogger(__name__)
 out = Console()
@@ -72,6 +77,22 @@ def _explained() -> Iterator[None]:
         _fail(EXIT_INTERNAL, error)
 
 
+def _leave_after(seconds: float) -> None:
+    """End the process if it has not ended by then, whatever it hangs in: a name look-up, pip, a disk.
+
+    That is what `kill -9` does, and loses no more: what is claimed is free at the next start.
+    """
+
+    def leave() -> None:
+        log.error("end_overdue", extra={"after_s": seconds})
+        logging.shutdown()
+        os._exit(EXIT_FAILED)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
 def _settings(config: Path | None) -> Settings:
     settings = load_settings(config)
     logs.configure(settings.log)
@@ -88,8 +109,13 @@ def run(config: ConfigOption = None) -> None:
         settings = _settings(config)
         with StatusLine(err) as line:
             daemon = Daemon(settings, on_status=line.show)
+
+            def end(*_: object) -> None:
+                daemon.stop()
+                _leave_after(settings.pipeline.shutdown_s + LAST_RESORT_S)
+
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: daemon.stop())
+                signal.signal(number, end)
             daemon.run()
 
 

@@ -25,6 +25,7 @@ import psutil
 
 from bot import probes
 from bot.api import Api
+from bot.errors import ServiceDown
 from bot.housekeeping import Housekeeper
 from bot.listening import STREAM, Backfiller, Listener
 from bot.media.download import Downloader
@@ -97,12 +98,12 @@ class Daemon:
             database.migrate()
             owner = self._take_lease(database)
             try:
-                probes.probe_wiki(settings)
-                scorer = Scorer.load(settings)
-                try:
-                    self._work(database, owner, scorer, user_agent)
-                finally:
-                    scorer.close()
+                if self._wiki_answers():
+                    scorer = Scorer.load(settings)
+                    try:
+                        self._work(database, owner, scorer, user_agent)
+                    finally:
+                        scorer.close()
             finally:
                 with database.transaction() as tx:
                     uploads.release_of(tx, owner.token, crashed=False)
@@ -110,6 +111,15 @@ class Daemon:
         finally:
             database.close()
         log.info("daemon_stopped")
+
+    def _wiki_answers(self) -> bool:
+        """Wait for the wiki's own word on who it is; False where the stop was asked for meanwhile."""
+        try:
+            probes.probe_wiki(self._settings, self._stop)
+        except ServiceDown:
+            if not self._stop.is_set():
+                raise
+        return not self._stop.is_set()
 
     def _take_lease(self, database: Database) -> Owner:
         owner = this_process()

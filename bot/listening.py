@@ -5,10 +5,12 @@ its last page is stored. So a kill at any moment costs a repetition, never an up
 """
 
 import logging
+import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from bot.backoff import jittered
 from bot.errors import BotError, ServiceDown
 from bot.monitoring import Metrics
 from bot.settings import Settings
@@ -125,6 +127,7 @@ class Backfiller:
         self._stored = stored
         self._wake = threading.Event()
         self._stale_until: datetime | None = None
+        self._rng = random.Random()
 
     def notify(self) -> None:
         """Say that a gap was stored, or that the run is to end."""
@@ -143,6 +146,7 @@ class Backfiller:
         """Fill gaps until stopped."""
         settings = self._settings.backfill
         next_reconcile = datetime.now(UTC).timestamp() + settings.reconcile_every_s
+        failures = 0
         while not self._stop.is_set():
             self._wake.clear()
             try:
@@ -154,8 +158,11 @@ class Backfiller:
             except StoreError as error:
                 self._service_failed("store", error)
             if not self._fill_all():
-                self._stop.wait(self._settings.stream.backoff_initial_s)
+                failures += 1
+                stream = self._settings.stream
+                self._stop.wait(jittered(failures, stream.backoff_initial_s, stream.backoff_max_s, self._rng))
                 continue
+            failures = 0
             due_s = next_reconcile - datetime.now(UTC).timestamp()
             self._wake.wait(min(OUTAGE_CHECK_S, max(0.0, due_s)))
 

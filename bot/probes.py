@@ -5,15 +5,16 @@ with the same words.
 """
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import requests
-from classifier.decode.probe import probe as probe_decoders
 
 from bot.api import Api
 from bot.errors import BotError, ConfigError
 from bot.settings import ROOT, Settings
+from classifier.decode.probe import probe as probe_decoders
 from classifier.errors import ClassifierError
 from classifier.models import catalogue
 from storage.engine import Database
@@ -42,13 +43,18 @@ def probe_user_agent(settings: Settings) -> Finding:
     return Finding("user agent", True, settings.user_agent)
 
 
-def probe_wiki(settings: Settings) -> Finding:
+def probe_wiki(settings: Settings, stop: threading.Event | None = None) -> Finding:
     """Is the wiki behind the API the one whose events are followed?
+
+    Args:
+        settings: Which wiki it should be.
+        stop: Ends the waiting for an answer when it is set.
 
     Raises:
         ConfigError: Where it is another one.
+        ServiceDown: Where it does not answer.
     """
-    found = Api(settings.api, settings.wiki.api_url, settings.user_agent).siteinfo()
+    found = Api(settings.api, settings.wiki.api_url, settings.user_agent, stop).siteinfo()
     if found.wiki_id != settings.wiki.id:
         raise ConfigError(
             f"wiki.api_url: {settings.wiki.api_url} is the wiki {found.wiki_id!r}, but wiki.id says "

@@ -204,6 +204,30 @@ def test_the_stop_event_ends_a_wait(server: ScriptedServer):
     assert "stopping" in str(caught[0])
 
 
+def test_the_stop_event_ends_the_waiting_for_an_answer(server: ScriptedServer):
+    stop, never = threading.Event(), threading.Event()
+    api = Api(SETTINGS, server.url(PATH), AGENT, stop, min_interval_s=0)
+    server.answers[PATH] = [Answer(hold=never)]
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            api.query({})
+        except ServiceDown as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    server.wait_for_requests(1)
+    stop.set()
+    # Less than the client's own time limit.
+    thread.join(SETTINGS.timeout_s / 2)
+    ended = not thread.is_alive()
+    never.set()
+    assert ended
+    assert "stopping" in str(caught[0])
+
+
 def test_siteinfo_names_the_wiki(server: ScriptedServer, api: Api):
     general = {"wikiid": "commonswiki", "servername": "commons.wikimedia.org", "generator": "MediaWiki 1.45"}
     server.answers[PATH] = [as_json({"query": {"general": general}})]

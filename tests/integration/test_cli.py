@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -171,3 +172,24 @@ def test_sigterm_ends_the_daemon_in_time_and_loses_nothing(tmp_path: Path) -> No
         assert daemon.wait(timeout=15) == 0
         status = bot("status", "--config", str(config), "--json")
     assert json.loads(status.stdout)["scored"] == 40
+
+
+def test_sigterm_ends_a_daemon_that_still_waits_for_the_wiki(tmp_path: Path) -> None:
+    log = tmp_path / "daemon.log"
+    with (
+        MiniCommons(prepare_corpus(CORPUS, SMALL)) as commons,
+        socket.create_server(("127.0.0.1", 0)) as mute,
+    ):
+        values = settings_values(commons, tmp_path)
+        values["wiki"]["api_url"] = f"http://127.0.0.1:{mute.getsockname()[1]}/w/api.php"
+        daemon = start_daemon(write_config(tmp_path / "bot.toml", values), log)
+        connection, _ = mute.accept()
+        daemon.send_signal(signal.SIGTERM)
+        assert daemon.wait(timeout=15) == 0, log.read_text()
+        connection.close()
+
+
+def test_a_process_that_hangs_in_something_else_is_ended_all_the_same() -> None:
+    program = "import time; from bot.cli import _leave_after; _leave_after(0.1); time.sleep(100)"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False)
+    assert ended.returncode == 1
