@@ -6,7 +6,7 @@ by one, and links to rows stay right.
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -145,26 +145,6 @@ def place_items(
     return placed
 
 
-def settled(planned: Mapping[str, str], found: Mapping[str, Collection[str]]) -> dict[str, str]:
-    """Where items stand after people moved rows between pages: where people put them.
-
-    Args:
-        planned: Title by item id, as the bot knows it.
-        found: Ids of the rows on each page, by title.
-
-    Returns:
-        Title by item id. An item on several pages stays on the planned one, if it is still there.
-    """
-    seen: dict[str, list[str]] = defaultdict(list)
-    for title in sorted(found):
-        for item_id in found[title]:
-            seen[item_id].append(title)
-    return {
-        item_id: title if title in seen[item_id] or not seen[item_id] else seen[item_id][0]
-        for item_id, title in planned.items()
-    }
-
-
 def finished_pages(pages: Sequence[PageStanding], now: datetime, archive_after_s: float) -> list[str]:
     """Which pages can be archived.
 
@@ -193,5 +173,4 @@ __all__ = [
     "day_title",
     "finished_pages",
     "place_items",
-    "settled",
 ]

@@ -234,8 +234,10 @@ def test_nobots_on_a_page_is_obeyed(office: Office) -> None:
     assert office.edits("nobots") == 1
 
 
-def test_rows_that_a_full_page_cannot_take_go_to_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("skipped", [(), ("autopatrolled",)])
+def test_rows_that_a_full_page_cannot_take_go_to_another(tmp_path: Path, skipped: tuple[str, ...]) -> None:
     with opened(tmp_path) as office:
+        office.set(skipped_groups=skipped)
         office.put_up([1, 2])
         office.pass_by()
         office.give("Ann", 1, "sfw")

@@ -16,7 +16,6 @@ from bot.review.pages import (
     day_title,
     finished_pages,
     place_items,
-    settled,
 )
 
 BOT = "TestBot"
@@ -96,12 +95,6 @@ def test_a_title_tells_its_day_and_number(number: int) -> None:
 )
 def test_other_titles_are_no_dated_pages(name: str) -> None:
     assert day_of(BOT, f"User:{BOT}/Review{name}") is None
-
-
-def test_an_item_stays_where_a_person_moved_it() -> None:
-    planned = {"a": "P", "b": "P", "c": "P", "d": "Q"}
-    found = {"P": ["a", "c"], "Q": ["b", "c"], "R": []}
-    assert settled(planned, found) == {"a": "P", "b": "Q", "c": "P", "d": "Q"}
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,15 @@ def test_a_pass_with_nothing_to_do_asks_the_wiki_nothing(office: Office) -> None
     assert (office.wiki.total(), office.asks.requests) == asked
 
 
+def test_the_bot_s_own_edits_need_not_be_read(office: Office) -> None:
+    for number in range(1, 4):
+        office.put_up([number])
+        office.pass_by()
+        office.wiki.requests.clear()
+        assert office.read() is None
+        assert dict(office.wiki.requests) == {"newest": 1}
+
+
 def test_a_restart_is_no_reason_for_an_edit(office: Office) -> None:
     office.put_up(range(1, 6))
     office.pass_by()
