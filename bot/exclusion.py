@@ -6,6 +6,10 @@ The convention is https://en.wikipedia.org/wiki/Template:Bots; what it leaves op
 import mwparserfromhell
 from mwparserfromhell.nodes import Template
 
+from bot.review.row_finder import find_calls
+
+_TEMPLATES = ("bots", "nobots", "Template:Bots", "Template:Nobots")
+
 
 def may_edit(text: str, bot_name: str) -> bool:
     """Whether the page lets the bot edit it.
@@ -19,7 +23,11 @@ def may_edit(text: str, bot_name: str) -> bool:
     """
     if "bots" not in text.casefold():
         return True
-    templates = mwparserfromhell.parse(text).filter_templates()
+    # Only the calls are parsed: the whole page is anybody's text, and some texts take the parser for ever.
+    calls = [call for name in _TEMPLATES for call in find_calls(text, name)]
+    templates = [
+        template for call in calls for template in mwparserfromhell.parse(call.text).filter_templates()
+    ]
     return all(_allows(template, _folded(bot_name)) for template in templates)
 
 
