@@ -1,5 +1,6 @@
 """Score local files for the `classify` command: each file on its own, in the order given."""
 
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -7,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from bot.review.wikitext import printable
 from bot.scoring import Scorer
 from bot.settings import Settings
 from classifier.errors import DecodeError
@@ -83,6 +86,9 @@ def classify_files(
 
 def _classify(scorer: Scorer, file: Path) -> FileResult:
     try:
+        # Asked first: opening a pipe waits for somebody who writes into it.
+        if not stat.S_ISREG(file.stat().st_mode):
+            return FileResult(str(file), code="unreadable", message=f"{file}: not a regular file")
         file.open("rb").close()
     except OSError as error:
         return FileResult(str(file), code="unreadable", message=f"{file}: {error.strerror}")
@@ -125,10 +131,12 @@ def print_table(console: Console, results: Iterator[FileResult]) -> bool:
     table.add_column("Remark", overflow="fold", ratio=2)
     failed = False
     for result in results:
-        name = result.file
+        name = escape(printable(result.file))
         if result.code is not None:
             failed = True
-            table.add_row(name, "–", "–", "", "", f"{result.code}: {result.message}", style="yellow")
+            table.add_row(
+                name, "–", "–", "", "", escape(printable(f"{result.code}: {result.message}")), style="yellow"
+            )
         else:
             assert result.score is not None and result.worst is not None
             style = "bold red" if result.label == "nsfw" else ""

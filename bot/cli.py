@@ -60,7 +60,7 @@ def _fail(code: int, message: object) -> NoReturn:
 def _explained() -> Iterator[None]:
     """Turn the errors we raise on purpose into a sentence and an exit code."""
     # Imported late: `--help` and a typo in a setting must not wait for SQLAlchemy and the decoders.
-    from classifier.errors import ClassifierError
+    from classifier.errors import ClassifierError, ModelUnreachable
     from storage.errors import StoreError
 
     try:
@@ -69,6 +69,8 @@ def _explained() -> Iterator[None]:
         _fail(EXIT_CONFIG, error)
     except ServiceDown as error:
         _fail(EXIT_NETWORK, f"{error}. Is the network up? It can simply be tried again")
+    except ModelUnreachable as error:
+        _fail(EXIT_NETWORK, error)
     except ClassifierError as error:
         _fail(EXIT_CONFIG, error)
     except StoreError as error:

@@ -68,8 +68,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = str(value)
-    # A title can hold anything; a quoted value cannot be mistaken for another field or another line.
-    return repr(text) if any(character.isspace() or character in "='\"" for character in text) else text
+    # A title can hold anything; a quoted value cannot be mistaken for another field or another line, and
+    # moves no terminal's cursor.
+    plain = text.isprintable() and not any(character in " ='\"" for character in text)
+    return text if plain else repr(text)
 
 
 def configure(settings: LogSettings, *, level: str | None = None) -> None:

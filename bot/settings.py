@@ -15,6 +15,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from bot.errors import ConfigError
@@ -51,7 +52,10 @@ class IdentitySettings(Section):
     """Who we say we are in the User-Agent header (Wikimedia's policy demands a contact)."""
 
     bot_name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
-    contact: str = Field(description="A user page's address, an e-mail address, or both, divided by '; '.")
+    contact: str = Field(
+        pattern=r"^[\x20-\x7e]*$",  # it stands in an HTTP header
+        description="A user page's address, an e-mail address, or both, divided by '; '.",
+    )
 
 
 class StreamSettings(Section):
@@ -310,6 +314,11 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
     except ValidationError as error:
         where = f"{config or DEFAULT_CONFIG} or the environment"
         raise ConfigError(_explain(error, where)) from error
+    except SettingsError as error:
+        raise ConfigError(
+            f"in the environment: {error}. Lists are written as JSON: "
+            f"""{ENV_PREFIX}MEDIA__ALLOWED_HOSTS='["upload.wikimedia.org"]'"""
+        ) from error
     return settings.model_copy(
         update={
             "media": _absolute(settings.media, "directory"),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bot.probes import Finding
@@ -75,7 +76,7 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     table = Table("", "", "", box=None, show_header=False)
     for finding in findings:
         mark = "[green]yes[/]" if finding.ok else "[bold red]no[/]"
-        table.add_row(mark, finding.what, finding.detail)
+        table.add_row(mark, finding.what, escape(finding.detail))
     return table
 
 

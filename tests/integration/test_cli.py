@@ -74,6 +74,16 @@ def test_classify_answers_in_the_order_given_and_a_bad_file_stops_nothing(
     assert 0 <= second["score"] < 0.8
 
 
+def test_classify_shows_whatever_name_a_file_has_and_waits_for_no_pipe(tmp_path: Path, picture: Path) -> None:
+    odd = picture.rename(tmp_path / "[bold]a[\x1b[31m.png")
+    os.mkfifo(tmp_path / "pipe")
+    answer = bot("classify", "[/].jpg", str(odd), str(tmp_path / "pipe"), COLUMNS="400")
+    assert answer.returncode == 1, answer.stderr
+    assert "[/].jpg" in answer.stdout
+    assert "[bold]a[[31m.png" in answer.stdout
+    assert "not a regular file" in answer.stdout
+
+
 def test_classify_prints_a_table_and_succeeds_where_all_files_are_good(picture: Path) -> None:
     answer = bot("classify", str(picture))
     assert answer.returncode == 0

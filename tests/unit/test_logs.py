@@ -37,6 +37,12 @@ def test_a_hostile_title_cannot_begin_a_new_line_or_field() -> None:
     assert f"title={HOSTILE!r}" in text
 
 
+@pytest.mark.parametrize("title", ["\x1b[2J", "\u202egpj.exe", "\x9b31m", "a\u2028b", ""])
+def test_a_hostile_title_cannot_steer_the_terminal(title: str) -> None:
+    text = line(TextFormatter(), title=f"File:{title}.jpg")
+    assert text.rstrip("\n").isprintable()
+
+
 def test_json_gives_one_object_a_line() -> None:
     text = line(JsonLines(), title=HOSTILE)
     assert text.count("\n") == 1

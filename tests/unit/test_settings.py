@@ -63,6 +63,21 @@ def test_a_misspelt_variable_is_an_error_that_names_it(monkeypatch: pytest.Monke
         load_settings()
 
 
+@pytest.mark.parametrize("name", ["COMMONSBOT_MEDIA__ALLOWED_HOSTS", "COMMONSBOT_MEDIA"])
+def test_a_variable_that_is_no_json_is_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "a,b")
+    with pytest.raises(ConfigError, match=r"environment: .*media.*JSON"):
+        load_settings()
+
+
+@pytest.mark.parametrize("contact", ["a@example.org\nX-Evil: 1", "почта@example.org"])
+def test_a_contact_that_no_header_can_carry_is_refused(contact: str) -> None:
+    with pytest.raises(ConfigError, match=r"identity\.contact"):
+        load_settings(overrides={"identity": {"contact": contact}})
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: no such configuration file"):
         load_settings(tmp_path / "nowhere.toml")
