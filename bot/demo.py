@@ -8,13 +8,16 @@ plan; any difference makes the demo fail.
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 
 import platformdirs
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,6 +31,7 @@ from rich.table import Table
 
 from bot import logs
 from bot.daemon import Daemon
+from bot.errors import ConfigError
 from bot.live import describe
 from bot.minicommons.corpus import prepare_corpus
 from bot.minicommons.plan import Plan
@@ -38,6 +42,7 @@ from storage.engine import Database
 from storage.outcomes import RecordedOutcome, recorded
 from storage.values import StoreStatus
 
+DEFAULT_FOLDER = ROOT / "var" / "demo"
 DEMO_CONFIG = ROOT / "config" / "demo.toml"
 CORPUS = platformdirs.user_cache_path("commons-nsfw-bot") / "minicommons"
 """The generated media files; made once per user."""
@@ -74,10 +79,16 @@ def run_demo(console: Console, directory: Path | None = None) -> bool:
 
     Returns:
         Whether every upload ended as planned.
+
+    Raises:
+        ConfigError: Where another demo runs there, or the directory holds something else.
     """
-    folder = (directory or ROOT / "var" / "demo").resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+    folder = (directory or DEFAULT_FOLDER).resolve()
+    with _emptied(folder):
+        return _run(console, folder)
+
+
+def _run(console: Console, folder: Path) -> bool:
     _prepare(console, CORPUS)
     with MiniCommonsProcess(CORPUS) as commons:
         settings = _settings(folder, commons)
@@ -175,6 +186,29 @@ def summary(plan: Plan, outcomes: Sequence[RecordedOutcome]) -> Table:
         cuts = quantiles(first_try, n=20, method="inclusive")
         table.add_row("event to score", f"p50 {cuts[9]:.2f} s, p95 {cuts[18]:.2f} s (first attempts)")
     return table
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    """Take the folder for this demo alone, and remove what an earlier demo left; never anything else."""
+    mark, lock = folder / ".demo", FileLock(folder / ".demo.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if folder != DEFAULT_FOLDER and any(folder.iterdir()) and not mark.exists():
+            raise ConfigError(f"--directory: {folder} is not empty and no demo made it; choose another one")
+        mark.touch()
+        lock.acquire()
+    except LockTimeout:
+        raise ConfigError(f"{folder}: another demo runs there; wait for it, or choose --directory") from None
+    except OSError as error:
+        raise ConfigError(f"--directory: {folder} cannot be used: {error}") from error
+    with lock:
+        for left in folder.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            elif not left.name.startswith(mark.name):
+                left.unlink()
+        yield
 
 
 def _settings(folder: Path, commons: MiniCommonsProcess) -> Settings:

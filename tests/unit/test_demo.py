@@ -2,11 +2,16 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from bot.demo import compare
+from bot.demo import compare, run_demo
+from bot.errors import ConfigError
 from bot.minicommons.plan import Plan, PlannedOutcome
 from storage.outcomes import RecordedOutcome
 
@@ -60,3 +65,20 @@ def test_every_single_deviation_is_told(plan: Plan, data: st.DataObject) -> None
     else:
         outcomes.append(recorded(1_000, "scored-sfw"))
     assert len(compare(plan, outcomes)) == 1
+
+
+def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_text("dear")
+    with pytest.raises(ConfigError, match="not empty"):
+        run_demo(Console(quiet=True), tmp_path)
+    assert letter.read_text() == "dear"
+
+
+def test_a_second_demo_leaves_the_first_one_s_files_alone(tmp_path: Path) -> None:
+    database = tmp_path / "bot.sqlite3"
+    database.touch()
+    (tmp_path / ".demo").touch()
+    with FileLock(tmp_path / ".demo.lock"), pytest.raises(ConfigError, match="another demo"):
+        run_demo(Console(quiet=True), tmp_path)
+    assert database.exists()
