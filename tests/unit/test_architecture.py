@@ -1,6 +1,7 @@
 """The rules of the house that a reviewer would otherwise have to watch over."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,20 @@ def test_pyproject_holds_the_build_system_alone() -> None:
     import tomllib
 
     assert set(tomllib.loads((ROOT / "pyproject.toml").read_text())) == {"build-system"}
+
+
+def test_every_code_that_an_upload_can_end_in_is_explained() -> None:
+    """A literal given to one of the errors that end in a code, or a constant that holds one."""
+    pattern = (
+        r'(?:RetryLater|SkipUpload|DecodeError)\(\s*"(\w+)"|(?:_CODE|_UNAVAILABLE)(?:: Final)? = "(\w+)"'
+    )
+    codes = {
+        one or other
+        for path in SOURCES
+        for one, other in re.findall(pattern, path.read_text(encoding="utf-8"))
+    }
+    assert {"forbidden", "crashed", "audio", "rendition_unavailable", "internal_error"} <= codes
+    explained = set(
+        re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    )
+    assert codes - explained == set()
