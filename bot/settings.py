@@ -164,6 +164,7 @@ class ReviewSettings(Section):
     family: str = Field(description="pywikibot's family.")
     code: str = Field(description="pywikibot's code within the family.")
     user: str = Field(description="The bot's account; pages live below User:<user>/Review.")
+    require_bot: bool = Field(description="Refuse to edit with an account that lacks the bot flag.")
     language: str
     rows_per_page: Annotated[int, Field(gt=0, le=100)]
     edit_interval_s: Seconds = Field(description="At most one edit per page and so many seconds.")

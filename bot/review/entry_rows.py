@@ -47,4 +47,5 @@ def review_row(entry: ReviewEntry, context: Context, *, blind: bool) -> ReviewRo
         comment=verdict.comment if verdict else "",
         score=entry.score if shown else None,
         reason=entry.reason if shown else None,
+        disputed=entry.state is ReviewState.DISPUTED,
     )

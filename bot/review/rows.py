@@ -29,8 +29,10 @@ FACTS: Final = ("file", "at", "uploader", "edits", "since", "groups", "others", 
 """Parameters that the bot refreshes, in their order."""
 OPINION: Final = ("verdict", "comment")
 """Parameters that belong to people; the bot only ever writes them into a row that was gone."""
-DISCLOSED: Final = ("score", "reason")
+SCORED: Final = ("score", "reason")
 """Parameters that are there only when nobody can be influenced by them any more."""
+DISCLOSED: Final = (*SCORED, "disputed")
+"""Parameters of the bot's that are there only where they have something to say."""
 MAX_COMMENT_CHARS: Final = 500
 """As much of a comment is put back into a row that was gone."""
 
@@ -62,6 +64,7 @@ class ReviewRow:
         comment: Its comment, likewise.
         score: Score in 0..1; None while it is hidden from reviewers.
         reason: Why the file was chosen; None while that is hidden.
+        disputed: Whether reviewers disagree, so that one more is asked to look.
     """
 
     item_id: str
@@ -78,6 +81,7 @@ class ReviewRow:
     comment: str = ""
     score: float | None = None
     reason: ReviewReason | None = None
+    disputed: bool = False
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.item_id):
@@ -153,7 +157,7 @@ def values(row: ReviewRow) -> dict[str, str]:
         row: The row.
 
     Returns:
-        Every parameter, and score and reason only where they are to be shown.
+        Every parameter; score, reason and the dispute only where they are to be shown.
     """
     since = row.uploader_since
     found = {
@@ -174,6 +178,8 @@ def values(row: ReviewRow) -> dict[str, str]:
         found["score"] = f"{row.score:.2f}"
     if row.reason is not None:
         found["reason"] = row.reason.value
+    if row.disputed:
+        found["disputed"] = "yes"
     return found
 
 
@@ -213,7 +219,7 @@ def parse_rows(text: str, bot_name: str) -> list[FoundRow]:
                 item_id=item_id,
                 word=parameters.get("verdict", "").lower(),
                 comment=parameters.get("comment", ""),
-                shows_score=any(parameters.get(name) for name in DISCLOSED),
+                shows_score=any(parameters.get(name) for name in SCORED),
                 parameters=parameters,
                 start=call.start,
                 end=call.end,

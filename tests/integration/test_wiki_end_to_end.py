@@ -222,7 +222,9 @@ def test_two_reviewers_who_disagree_leave_the_item_disputed(
         give(sandbox_wiki, REVIEWER.name, entry, "sfw")
         placed(settings, name, lambda one: one.state is ReviewState.CLOSED)
         give(sandbox_wiki, PATROLLER.name, entry, "nsfw-keep")
-        placed(settings, name, lambda one: one.state is ReviewState.DISPUTED)
+        entry = placed(settings, name, lambda one: one.state is ReviewState.DISPUTED)
+        assert entry.page_title is not None
+        wait_for_text(sandbox_wiki, entry.page_title, lambda text: "|disputed=yes" in text)
 
 
 def test_a_blanked_page_comes_back_and_the_bot_stops_when_told(

@@ -115,6 +115,21 @@ def test_nothing_is_written_without_the_marker_but_verdicts_are_read(
         until(lambda: item_id(2) in office.ids())
 
 
+def test_a_dry_run_shows_what_it_would_write_before_there_is_a_stop_page(office: Office) -> None:
+    with running(office, dry_run=True):
+        until(lambda: office.ids() == [item_id(1)])
+
+
+def test_a_dry_run_obeys_a_stop_page_that_says_stop(office: Office) -> None:
+    office.pass_by()
+    office.wiki.edit("Ann", RUN, "<!-- run: no -->")
+    saved = list(office.wiki.saved)
+    with running(office, dry_run=True):
+        office.put_up([2])
+        rounds(office)
+        assert office.wiki.saved == saved
+
+
 def test_an_unreadable_stop_page_means_stop_until_it_can_be_read_again(office: Office) -> None:
     allow(office)
     with running(office):
