@@ -53,5 +53,5 @@ bench: $(READY) ## Measure: the numbers in the README come from here
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.review
 
-clean: ## Remove the environment and everything the bot has written here
-	rm -rf $(VENV) var build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove the environment and caches; what the bot has recorded in var/ stays
+	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from bot.errors import ServiceDown
 from bot.settings import Settings
-from bot.stream.events import parse_log_id, parse_sha1, parse_title, parse_wiki_time
+from bot.stream.events import parse_log_id, parse_sha1, parse_title, parse_user, parse_wiki_time
 from storage.values import Gap, Source, StreamPosition, Upload, UploadAction
 
 PAGE_ENTRIES = 500
@@ -135,7 +135,7 @@ def _upload(entry: Any, wiki: str, source: Source) -> Upload | None:
         log_id=log_id,
         action=action,
         title=title,
-        user=None if fields.get("userhidden") else parse_title(fields.get("user")),
+        user=None if fields.get("userhidden") else parse_user(fields.get("user")),
         sha1=parse_sha1(parameters.get("img_sha1")),
         file_timestamp=parse_wiki_time(parameters.get("img_timestamp")),
         logged_at=logged_at,

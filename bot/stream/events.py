@@ -16,7 +16,9 @@ from typing import Any
 from storage.values import ChangeKind, FileChange, Upload, UploadAction
 
 FILE_NAMESPACE = 6
-MAX_TITLE_CHARACTERS = 512
+MAX_TITLE_CHARACTERS = 300
+"""MediaWiki allows 255 bytes and a namespace; the store's column holds this much."""
+MAX_USER_CHARACTERS = 255
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_EPOCH_S = 253_402_300_799
 _MAX_LOG_ID = 2**63 - 1
@@ -142,7 +144,7 @@ def _log_event(event: dict[str, Any], meta: dict[str, Any], wiki: str) -> Upload
         kind=kind,
         title=_required_title(event.get("title"), "no_title"),
         target_title=_move_target(event.get("log_params")) if kind is ChangeKind.MOVE else None,
-        user=_storable(event.get("user")),
+        user=parse_user(event.get("user")),
         logged_at=_logged_at(event, meta, None),
     )
 
@@ -155,7 +157,7 @@ def _upload(event: dict[str, Any], meta: dict[str, Any], wiki: str, action: Uplo
         log_id=_log_id(event),
         action=action,
         title=_required_title(event.get("title"), "no_title"),
-        user=_storable(event.get("user")),
+        user=parse_user(event.get("user")),
         sha1=parse_sha1(parameters.get("img_sha1")),
         file_timestamp=file_timestamp,
         logged_at=_logged_at(event, meta, file_timestamp),
@@ -203,9 +205,9 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _storable(value: Any) -> str | None:
+def _storable(value: Any, max_characters: int = MAX_TITLE_CHARACTERS) -> str | None:
     """Text that every database takes: no lone surrogates, which JSON can spell, and no control characters."""
-    if not isinstance(value, str) or not value or len(value) > MAX_TITLE_CHARACTERS:
+    if not isinstance(value, str) or not value or len(value) > max_characters:
         return None
     if any(character < " " or "\ud800" <= character <= "\udfff" for character in value):
         return None
@@ -254,6 +256,20 @@ def parse_title(value: Any) -> str | None:
     return title or None
 
 
+def parse_user(value: Any) -> str | None:
+    """A user name.
+
+    Args:
+        value: Any JSON value.
+
+    Returns:
+        The name with spaces; None if it is hidden, or no text that can be a name.
+    """
+    name = _storable(value, MAX_USER_CHARACTERS)
+    name = name.replace("_", " ").strip() if name else None
+    return name or None
+
+
 def parse_sha1(value: Any) -> str | None:
     """A SHA-1 as MediaWiki's logs carry it.
 
@@ -295,5 +311,6 @@ __all__ = [
     "parse_log_id",
     "parse_sha1",
     "parse_title",
+    "parse_user",
     "parse_wiki_time",
 ]

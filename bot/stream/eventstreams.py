@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import requests
 
@@ -26,6 +26,8 @@ from bot.stream.position import advance, event_time, resume_id
 from bot.stream.sse import Burst, EventSource
 from storage.values import FileChange, Gap, StreamPosition, Upload
 
+MAX_AHEAD_S = 300.0
+"""Clocks may differ by so much."""
 _ERROR_EVENT = (b"event: error", b"event:error")
 log = logging.getLogger(__name__)
 
@@ -229,11 +231,18 @@ class UploadStream:
         event_id, at = self._stored_id or "", datetime.now(UTC)
         if self._newest is not None:
             new_id = parse_block(self._newest).event_id
-            event_id = advance(self._stored_id, new_id) if new_id else event_id
-            at = event_time(event_id) or _time_of(self._newest, at)
+            if new_id and not _is_ahead(new_id, at):
+                event_id = advance(self._stored_id, new_id)
+            at = min(event_time(event_id) or _time_of(self._newest, at), at + timedelta(seconds=MAX_AHEAD_S))
         counts = self.counts - self._counts_given
         self._counts_given = self.counts.copy()
         return StreamBatch(tuple(uploads), tuple(changes), event_id, at, jump, counts, edited)
+
+
+def _is_ahead(event_id: str, now: datetime) -> bool:
+    """Whether an id claims to come from the future: saved, it would hide every gap until then."""
+    claimed = event_time(event_id)
+    return claimed is not None and (claimed - now).total_seconds() > MAX_AHEAD_S
 
 
 def _has_id(block: bytes) -> bool:

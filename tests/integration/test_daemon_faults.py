@@ -249,7 +249,9 @@ def test_every_bad_file_ends_in_its_code_and_the_daemon_is_as_before(tmp_path: P
             wait_for_count(settings, commons, 263 + len(bad))
             grown = psutil.Process().memory_info().rss - resident
             assert len(decode_workers()) == len(workers) == settings.decode.workers
-    assert grown < 30e6
+    # The model's library may meet one more batch size. A decoded 12-megapixel picture kept for each bad file
+    # would be several times as much.
+    assert grown < 64e6
 
 
 def decode_workers() -> list[int]:

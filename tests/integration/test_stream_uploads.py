@@ -290,3 +290,14 @@ def test_without_a_watch_no_edit_is_told(stop):
         batches = take(uploads(server, stop), 1)
         stop.set()
     assert all(not batch.edited for batch in batches)
+
+
+def test_an_id_from_the_future_is_not_saved_as_the_position(stop):
+    ahead_ms = int((datetime.now(UTC) + timedelta(hours=2)).timestamp() * 1000)
+    data = numbered([1]) + block(upload(2), ahead_ms)
+    with SseServer(stream(data)) as server:
+        batches = take(uploads(server, stop, at_ms=BASE_MS), 2)
+        stop.set()
+    assert ids_of(batches) == [1, 2]
+    assert batches[-1].event_time <= datetime.now(UTC)
+    assert event_id(ahead_ms) not in {batch.event_id for batch in batches}

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.stream.events import Ignored, event_meta_time, may_concern, parse_event, parse_wiki_time
+from bot.stream.events import (
+    Ignored,
+    event_meta_time,
+    may_concern,
+    parse_event,
+    parse_title,
+    parse_user,
+    parse_wiki_time,
+)
 from storage.values import ChangeKind, FileChange, Source, Upload, UploadAction
 
 # The shape of a real event of 2023-05-25, with a made-up file.
@@ -254,3 +262,10 @@ def test_the_bytes_test_drops_edits_and_foreign_wikis(fields):
         json.dumps(event, ensure_ascii=False).encode(errors="surrogatepass"), b"commonswiki"
     )
     assert not may_concern(json.dumps({**REAL, "wiki": "dewiki"}).encode(), b"commonswiki")
+
+
+def test_names_longer_than_the_store_s_columns_are_no_names():
+    assert parse_title("File:" + "a" * 295) is not None
+    assert parse_title("File:" + "a" * 296) is None
+    assert parse_user("a" * 255) is not None
+    assert parse_user("a" * 256) is None
