@@ -55,7 +55,6 @@ class Wiki(WikiPages):
         api_url: str | None = None,
         wiki_id: str | None = None,
         log_in: bool = True,
-        require_bot: bool = True,
         password_file: Path | None = None,
         state: Path = _STATE,
         timeout_s: float = 30.0,
@@ -64,12 +63,11 @@ class Wiki(WikiPages):
         """Sign in and make sure that wiki and account are those of the settings.
 
         Args:
-            review: Family, code, user, and whether edits are made or only logged.
+            review: Family, code, user, whether it needs the bot flag, and whether edits are only logged.
             user_agent: The User-Agent header, with a contact.
             api_url: Address of `api.php` where it is known; a loopback address need not be in the family.
             wiki_id: What the wiki must call itself, `commonswiki`; None accepts any.
             log_in: False reads as somebody without an account, for a dry-run that has no password.
-            require_bot: False lets an account without the bot flag edit, for the test run of an approval.
             password_file: In place of the one that `user-config.py` names.
             state: Folder for pywikibot's cookies and caches, one folder per wiki below it.
             timeout_s: Silence of the server that ends a request.
@@ -95,7 +93,7 @@ class Wiki(WikiPages):
             check_wiki(general, wiki_id)
             max_page_bytes = int(general["maxarticlesize"])
         if log_in:
-            check_account(account, review, require_bot=require_bot)
+            check_account(account, review, require_bot=review.require_bot)
         else:
             account = Account(canonical(review.user), account.rights, frozenset(), blocked=False)
         if account.blocked:

@@ -37,7 +37,6 @@ def connect(settings: Settings, *, log_in: bool, stop: threading.Event | None = 
         api_url=settings.wiki.api_url,
         wiki_id=settings.wiki.id,
         log_in=log_in,
-        require_bot=settings.review.require_bot,
         timeout_s=settings.api.timeout_s,
         patience=Patience(stop=stop or threading.Event()),
     )
