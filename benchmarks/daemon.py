@@ -17,6 +17,7 @@ from bot.settings import ROOT, merged
 from storage import status
 from storage.engine import Database
 from storage.outcomes import RecordedOutcome, recorded
+from tests.daemon_process import write_config
 
 MONITORING_PORT = 19464
 PATIENCE_S = 120.0
@@ -47,8 +48,7 @@ class BenchDaemon:
             "media": {"directory": str(folder / "media")},
         }
         values = merged(merged(SETTINGS, places), commons.overrides())
-        self._config = folder / "bench.toml"
-        self._config.write_text(_toml(values))
+        self._config = write_config(folder / "bench.toml", values)
         self._url = values["store"]["url"]
         self._commons = commons
         self._bars = bars
@@ -132,16 +132,3 @@ class BenchDaemon:
         """Resident memory of the daemon and its workers: summed up, and with shared pages counted once."""
         tree = [process.memory_full_info() for process in self._tree()]
         return sum(info.rss for info in tree) / 1e6, sum(info.pss for info in tree) / 1e6
-
-
-def _toml(values: dict[str, dict[str, Any]]) -> str:
-    lines = []
-    for section, keys in values.items():
-        lines.append(f"[{section}]")
-        for key, value in keys.items():
-            if isinstance(value, list):
-                value = "[" + ", ".join(f'"{item}"' for item in value) + "]"
-            elif isinstance(value, str):
-                value = f'"{value}"'
-            lines.append(f"{key} = {value}")
-    return "\n".join(lines) + "\n"

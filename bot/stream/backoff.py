@@ -8,6 +8,8 @@ import random
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from bot.backoff import jittered
+
 MAX_RETRY_AFTER_S = 3600.0
 """A mistyped Retry-After of weeks must not silence the bot; after an hour one more try hurts nobody."""
 
@@ -50,9 +52,9 @@ class Backoff:
         Returns:
             Seconds: half to all of the doubled wait, and at least what the server asked for.
         """
-        doubled = self._initial_s * 2.0 ** min(self._failures, 32)
         self._failures += 1
-        delay_s = (self._max_s if hopeless else min(doubled, self._max_s)) * self._rng.uniform(0.5, 1.0)
+        initial_s = self._max_s if hopeless else self._initial_s
+        delay_s = jittered(self._failures, initial_s, self._max_s, self._rng)
         asked_s = max(self._retry_s, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S))
         return delay_s if delay_s >= asked_s else asked_s * self._rng.uniform(1.0, 1.1)
 
