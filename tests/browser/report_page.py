@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import mwparserfromhell
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, Route, expect
 
 from tests.sandbox_wiki.accounts import ADMIN, REVIEW_BOT
 from tests.sandbox_wiki.wiki import SandboxWiki
@@ -85,15 +85,16 @@ class ReportPage:
         self.conflicts = 0
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("requestfinished", self._count_conflicts)
+        self.page.on("response", self._count_conflict)
         self.page.goto(wiki.page_url(title) + (f"?{query}" if query else ""))
         if not loads_itself:
             self.page.evaluate(f"mw.loader.using( 'mediawiki.util' ).then( () => {{ {IMPORT} }} )")
         self.page.locator(".commons-review-bar").wait_for()
 
-    def _count_conflicts(self, request: Request) -> None:
-        response = request.response()
-        if response and response.headers.get("mediawiki-api-error") == "editconflict":
+    def _count_conflict(self, response: Response) -> None:
+        # Only what the event itself brings: asking the browser back from here would run beside the test's own
+        # questions, and could end after them.
+        if response.headers.get("mediawiki-api-error") == "editconflict":
             self.conflicts += 1
 
     def close(self) -> None:
@@ -131,6 +132,14 @@ class ReportPage:
             expect(self.verdict(item_id, name)).to_have_attribute(
                 "aria-pressed", str(name == verdict).lower()
             )
+
+    def expect_conflicts(self, count: int) -> None:
+        """Wait until this many edits were refused for a conflict."""
+        waited_ms = 0
+        while self.conflicts < count and waited_ms < TIMEOUT_MS:
+            self.page.wait_for_timeout(50)
+            waited_ms += 50
+        assert self.conflicts == count, f"{self.conflicts} edit conflicts, not {count}"
 
     def expect_current(self, item_id: str) -> None:
         """Wait until the focus is on a row."""
