@@ -45,7 +45,7 @@ def test_an_edit_conflict_in_the_midst_of_saving_is_resolved(report: Opener) -> 
     meanwhile = report.text().replace("edits=12", "edits=99")
 
     def edit_in_another_second() -> None:
-        # MediaWiki looks for others' edits after the base by whole seconds: one in the very second of the base
+        # MediaWiki looks for others' edits after the base by whole seconds: one in the base's own second
         # is overwritten without a conflict, and there is nothing to test.
         time.sleep(1.1)
         report.wiki.edit(PATROLLER.name, report.title, meanwhile)
