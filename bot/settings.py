@@ -125,6 +125,10 @@ class ClassifierSettings(Section):
     """Which model scores, and from which score a file is flagged."""
 
     model: str
+    engine: Annotated[str, Field(pattern=r"^(auto|(torch|onnxruntime|openvino)-(fp32|int8))$")]
+    memory_mb: Annotated[int, Field(ge=0)] = Field(
+        description="What `auto` may choose needs no more than this; 0: what the machine allows."
+    )
     level: Literal["cautious", "balanced", "sensitive"]
     cache_directory: Path | None = Field(default=None, description="None: the user's cache folder.")
     batch_size: Count
