@@ -17,9 +17,10 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
@@ -46,8 +47,8 @@ SPARE_THREADS = 4
 """Uploads that wait for their scores while others download and decode: they let batches fill."""
 
 
-SCORING_LIBRARIES = ("av", "numpy", "opencv-python", "pillow", "torch")
-"""Another version of these may give another score for the same bytes."""
+DECODING_LIBRARIES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow", "simplejpeg")
+"""Another version of these, or of the engine's library, may give another score for the same bytes."""
 
 
 def this_process() -> Owner:
@@ -241,9 +242,26 @@ def model_version(scorer: Scorer) -> ModelVersion:
         weights_sha256=card.weights_sha256,
         preprocessing=card.preprocessing,
         engine=scorer.classifier.engine,
-        libraries={name: version(name) for name in SCORING_LIBRARIES},
+        libraries=scoring_libraries(scorer.classifier.engine),
         card=asdict(card),
     )
+
+
+def scoring_libraries(engine: str) -> dict[str, str]:
+    """The versions of the libraries that take part in a score.
+
+    Args:
+        engine: What runs the model, such as `onnxruntime-int8`; its library comes first in the name.
+
+    Returns:
+        Versions by the distributions' names; of those only that are installed, because the light
+        installation has another one for OpenCV.
+    """
+    found = {}
+    for name in (*DECODING_LIBRARIES, engine.partition("-")[0]):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _raise_first(threads: list[Future[None]]) -> None:
