@@ -4,8 +4,8 @@ import hashlib
 from functools import lru_cache
 
 from classifier import preprocess
+from classifier.engines.torch_engine import TorchEngine
 from classifier.models import catalogue, weights
-from classifier.predict import TorchClassifier
 from classifier.training.adversarial import Robustness, gradient_picture, make_positive
 from classifier.values import Pixels
 
@@ -13,7 +13,7 @@ SOURCE = catalogue.weights_source("open_nsfw")
 
 
 @lru_cache(maxsize=1)
-def open_nsfw() -> TorchClassifier:
+def open_nsfw() -> TorchEngine:
     """The model, loaded once per test session; fetches the weights where they are missing."""
     catalogue.fetch("open_nsfw")
     return catalogue.load("open_nsfw")

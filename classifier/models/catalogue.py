@@ -14,7 +14,7 @@ from classifier.models.weights import WeightsSource
 from classifier.values import ModelCard
 
 if TYPE_CHECKING:
-    from classifier.predict import TorchClassifier
+    from classifier.engines.torch_engine import TorchEngine
 
 DEFAULT_MODEL = "open_nsfw"
 
@@ -31,7 +31,7 @@ class ModelSpec:
 
     card: ModelCard
     weights: WeightsSource
-    build: Callable[[bytes, ModelCard, int], "TorchClassifier"]
+    build: Callable[[bytes, ModelCard, int], "TorchEngine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class ModelDescription:
     size_bytes: int | None
 
 
-def _build_open_nsfw(content: bytes, card: ModelCard, threads: int) -> "TorchClassifier":
-    from classifier.predict import load_open_nsfw
+def _build_open_nsfw(content: bytes, card: ModelCard, threads: int) -> "TorchEngine":
+    from classifier.engines.torch_engine import load_open_nsfw
 
     return load_open_nsfw(content, card, threads)
 
@@ -137,7 +137,7 @@ def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None
     return weights.fetch(_spec(name).weights, _directory(cache_directory), from_file)
 
 
-def load(name: str, cache_directory: Path | None = None, threads: int = 0) -> "TorchClassifier":
+def load(name: str, cache_directory: Path | None = None, threads: int = 0) -> "TorchEngine":
     """Load a model whose weights were fetched; asks no network.
 
     Args:

@@ -93,7 +93,7 @@ def make_positive(
     """Change a harmless picture a little, until the model scores it near 1 however it is saved and rescaled.
 
     Args:
-        network: `OpenNsfw` in eval mode, such as `TorchClassifier.network`.
+        network: `OpenNsfw` in eval mode, such as `TorchEngine.network`.
         image: uint8 array (height, width, 3), RGB.
         robust: What the score survives: `picture` saving as PNG or JPEG (quality 90) and rescaling to a
             thumbnail; `video` also the blur and losses of a video codec, with a stronger pattern.

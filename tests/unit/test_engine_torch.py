@@ -6,10 +6,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from classifier.engines.torch_engine import TorchEngine, load_open_nsfw
 from classifier.errors import ModelError
 from classifier.models import catalogue
 from classifier.models.open_nsfw import OpenNsfw
-from classifier.predict import TorchClassifier, load_open_nsfw
 from tests.model_weights import open_nsfw
 
 CARD = catalogue.card("open_nsfw")
@@ -36,7 +36,7 @@ def test_a_score_per_picture_between_0_and_1() -> None:
 
 
 def test_the_score_is_the_second_class() -> None:
-    assert TorchClassifier(_Constant(0.0, 5.0), CARD).predict(_pictures(1))[0] > 0.99
+    assert TorchEngine(_Constant(0.0, 5.0), CARD).predict(_pictures(1))[0] > 0.99
 
 
 def test_the_same_batch_gives_the_same_bits() -> None:
@@ -76,7 +76,7 @@ def test_other_shapes_and_types_are_refused(bad: np.ndarray) -> None:
 
 def test_a_score_that_is_not_a_number_is_an_error_and_never_safe() -> None:
     with pytest.raises(ModelError, match="not a number"):
-        TorchClassifier(_Constant(0.0, float("nan")), CARD).predict(_pictures(1))
+        TorchEngine(_Constant(0.0, float("nan")), CARD).predict(_pictures(1))
 
 
 def test_weights_of_another_network_are_refused() -> None:
@@ -92,7 +92,7 @@ def test_bytes_that_are_no_safetensors_are_refused() -> None:
 def test_the_number_of_threads_is_set_where_asked_for() -> None:
     before = torch.get_num_threads()
     try:
-        TorchClassifier(_Constant(0, 0), CARD, threads=1)
+        TorchEngine(_Constant(0, 0), CARD, threads=1)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
