@@ -130,7 +130,7 @@ def score_media(
     scores = _Scores(batcher, threshold, stop_early=stop_early)
     try:
         wanted = preprocessing or batcher.classifier.card.preprocessing
-        with decoder.open(parts, wanted) as stream, batcher.producing():
+        with decoder.open(parts, wanted) as stream:
             for frames in stream:
                 scores.add(frames)
                 if scores.hit:

@@ -1,4 +1,4 @@
-"""Batches fill while others decode, nobody waits for nothing, and every future ends."""
+"""Batches fill while the model is busy, nobody waits for nothing, and every future ends."""
 
 import threading
 from collections.abc import Iterator
@@ -24,6 +24,7 @@ class FakeClassifier:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.seen: list[np.ndarray] = []
         self.started = threading.Semaphore(0)
         self.go = threading.Event()
         self.go.set()
@@ -36,6 +37,7 @@ class FakeClassifier:
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         self.batches.append(len(pixels))
+        self.seen.append(pixels)
         self.started.release()
         assert self.go.wait(TIMEOUT_S)
         if self.error is not None:
@@ -66,12 +68,11 @@ def test_each_future_gets_the_score_of_its_own_picture(model: FakeClassifier) ->
 
 def test_many_threads_share_batches_and_get_their_own_scores(model: FakeClassifier) -> None:
     found: dict[int, list[int]] = {}
-    with Batcher(model, max_batch=8, max_wait_ms=5) as batcher:
+    with Batcher(model, max_batch=8) as batcher:
 
         def work(number: int) -> None:
-            with batcher.producing():
-                values = [number * 20 + index for index in range(20)]
-                found[number] = results([batcher.submit(picture(value)) for value in values])
+            values = [number * 20 + index for index in range(20)]
+            found[number] = results([batcher.submit(picture(value)) for value in values])
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
         for thread in threads:
@@ -84,29 +85,46 @@ def test_many_threads_share_batches_and_get_their_own_scores(model: FakeClassifi
     assert max(model.batches) <= 8
 
 
-def test_a_single_picture_does_not_wait_where_nobody_else_decodes(model: FakeClassifier) -> None:
-    with Batcher(model, max_batch=16, max_wait_ms=LONG_MS) as batcher:
-        assert results([batcher.submit(picture(7))]) == [7]
+def test_a_picture_that_finds_the_model_idle_goes_alone_and_is_not_copied(model: FakeClassifier) -> None:
+    with Batcher(model) as batcher:
+        assert results([batcher.submit(picture(1))]) == [1]
+        assert results([batcher.submit(picture(2))]) == [2]
+    assert model.batches == [1, 1]
+    assert all(np.shares_memory(seen, picture(1 + number)) for number, seen in enumerate(model.seen))
 
 
-def test_a_picture_waits_while_others_decode_and_goes_when_they_have_ended(model: FakeClassifier) -> None:
-    with Batcher(model, max_batch=16, max_wait_ms=LONG_MS) as batcher:
-        with batcher.producing():
-            futures = [batcher.submit(picture(value)) for value in (1, 2, 3)]
-            assert not model.started.acquire(timeout=0.2)
-            assert batcher.stats().waiting == 3
-        assert results(futures) == [1, 2, 3]
+def test_a_full_batch_does_not_wait_for_more(model: FakeClassifier) -> None:
+    with Batcher(model, max_batch=2, max_wait_ms=LONG_MS) as batcher:
+        assert results([batcher.submit(picture(value)) for value in (1, 2)]) == [1, 2]
+    assert model.batches == [2]
+
+
+def test_a_picture_told_to_wait_for_others_travels_with_them(model: FakeClassifier) -> None:
+    with Batcher(model, max_batch=3, max_wait_ms=LONG_MS) as batcher:
+        futures = [batcher.submit(picture(value)) for value in (1, 2)]
+        assert not model.started.acquire(timeout=0.2)
+        assert batcher.stats().waiting == 2
+        assert results([*futures, batcher.submit(picture(3))]) == [1, 2, 3]
     assert model.batches == [3]
 
 
-def test_a_full_batch_does_not_wait_for_those_who_decode(model: FakeClassifier) -> None:
-    with Batcher(model, max_batch=2, max_wait_ms=LONG_MS) as batcher, batcher.producing():
-        assert results([batcher.submit(picture(value)) for value in (1, 2)]) == [1, 2]
-
-
-def test_the_wait_for_those_who_decode_ends(model: FakeClassifier) -> None:
-    with Batcher(model, max_batch=16, max_wait_ms=1) as batcher, batcher.producing():
+def test_the_wait_for_others_ends(model: FakeClassifier) -> None:
+    with Batcher(model, max_batch=16, max_wait_ms=1) as batcher:
         assert results([batcher.submit(picture(9))]) == [9]
+
+
+def test_a_later_batch_does_not_change_what_an_earlier_one_was_scored_from(model: FakeClassifier) -> None:
+    model.go.clear()
+    with Batcher(model, max_batch=3) as batcher:
+        futures = [batcher.submit(picture(0))]
+        assert model.started.acquire(timeout=TIMEOUT_S)
+        futures += [batcher.submit(picture(value)) for value in range(1, 9)]
+        model.go.set()
+        assert results(futures) == list(range(9))
+    assert model.batches == [1, 3, 3, 2]
+    # One buffer serves all batches, and no frame of somebody else's is ever written to.
+    assert np.shares_memory(model.seen[1], model.seen[2])
+    assert all((picture(value) == value).all() for value in range(9))
 
 
 def test_batches_fill_while_the_model_is_busy(model: FakeClassifier) -> None:
@@ -130,11 +148,10 @@ def test_an_error_of_the_model_reaches_every_future_of_its_batch_and_the_next_ba
 ) -> None:
     model.error = error
     with Batcher(model, max_batch=2, max_wait_ms=LONG_MS) as batcher:
-        with batcher.producing():
-            futures = [batcher.submit(picture(value)) for value in (1, 2)]
-            assert [future.exception(TIMEOUT_S) for future in futures] == [error, error]
+        futures = [batcher.submit(picture(value)) for value in (1, 2)]
+        assert [future.exception(TIMEOUT_S) for future in futures] == [error, error]
         model.error = None
-        assert results([batcher.submit(picture(3))]) == [3]
+        assert results([batcher.submit(picture(value)) for value in (3, 4)]) == [3, 4]
         assert batcher.stats().failed_batches == 1
 
 
