@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,15 +40,18 @@ class BenchDaemon:
         commons: What it follows.
         folder: Where it keeps everything.
         bars: Where progress is drawn.
+        more: Settings laid over those of a benchmark.
     """
 
-    def __init__(self, commons: Controls, folder: Path, bars: Progress) -> None:
+    def __init__(
+        self, commons: Controls, folder: Path, bars: Progress, more: Mapping[str, Any] | None = None
+    ) -> None:
         places = {
             "store": {"url": f"sqlite:///{folder / 'bot.sqlite3'}"},
             "report": {"directory": str(folder / "report")},
             "media": {"directory": str(folder / "media")},
         }
-        values = merged(merged(SETTINGS, places), commons.overrides())
+        values = merged(merged(merged(SETTINGS, places), commons.overrides()), more or {})
         self._config = write_config(folder / "bench.toml", values)
         self._url = values["store"]["url"]
         self._commons = commons
@@ -127,6 +131,18 @@ class BenchDaemon:
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
         return total
+
+    @property
+    def started_at(self) -> float:
+        """When the daemon's process was created, as a Unix time."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).create_time()
+
+    def memory_of_itself_mb(self) -> tuple[float, float]:
+        """Resident memory of the daemon without its workers: all of it, and its share of shared pages."""
+        assert self._process is not None
+        info = psutil.Process(self._process.pid).memory_full_info()
+        return info.rss / 1e6, info.pss / 1e6
 
     def memory_mb(self) -> tuple[float, float]:
         """Resident memory of the daemon and its workers: summed up, and with shared pages counted once."""

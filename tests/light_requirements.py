@@ -9,7 +9,7 @@ constraints.txt.
 
 import configparser
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -47,10 +47,10 @@ def constraints() -> dict[NormalizedName, str]:
     }
 
 
-def closure() -> set[NormalizedName]:
-    """Names of all distributions that the light installation consists of, replacements made."""
+def closure(wanted: Iterable[Requirement]) -> set[NormalizedName]:
+    """Names of these distributions and of all that they need in turn, replacements made."""
     found: set[NormalizedName] = set()
-    waiting = direct()
+    waiting = list(wanted)
     seen: set[str] = set()
     while waiting:
         requirement = waiting.pop()
@@ -74,7 +74,7 @@ def _needs(requirement: Requirement) -> Iterator[Requirement]:
 def text() -> str:
     """The whole file."""
     versions = constraints()
-    return _HEADER + "".join(f"{name}=={versions[name]}\n" for name in sorted(closure()))
+    return _HEADER + "".join(f"{name}=={versions[name]}\n" for name in sorted(closure(direct())))
 
 
 if __name__ == "__main__":
