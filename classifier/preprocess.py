@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from classifier import jpeg
 from classifier.errors import ModelError
 from classifier.values import Pixels
 
@@ -34,7 +35,8 @@ class Preprocess(Protocol):
         """Prepare a decoded picture.
 
         Args:
-            image: Upright, without alpha; other modes than RGB are converted as Pillow does.
+            image: Upright, without alpha; other modes than RGB and RGBX (RGB with a fourth channel that
+                means nothing) are converted as Pillow does.
 
         Returns:
             uint8 array (input_px, input_px, 3), BGR, 0..255, C-contiguous.
@@ -68,7 +70,7 @@ class OpenNsfwV1:
 
     def prepare(self, image: Image.Image) -> Pixels:
         """See `Preprocess.prepare`."""
-        if image.mode != "RGB":
+        if image.mode not in ("RGB", "RGBX"):
             image = image.convert("RGB")
         return self._compress(self._shrink(image))
 
@@ -79,18 +81,32 @@ class OpenNsfwV1:
         small = self._shrink(Image.fromarray(np.ascontiguousarray(pixels)))
         if order == "bgr":
             # Resizing treats channels alike, so they can be swapped when there are few pixels left.
-            small = Image.fromarray(np.ascontiguousarray(np.asarray(small)[:, :, ::-1]))
+            small = Image.merge("RGB", small.split()[::-1])
         return self._compress(small)
 
     def _shrink(self, image: Image.Image) -> Image.Image:
-        image = image.resize((self._RESIZED_PX, self._RESIZED_PX), Image.Resampling.BILINEAR)
-        margin = (self._RESIZED_PX - self.input_px) // 2
-        return image.crop((margin, margin, margin + self.input_px, margin + self.input_px))
+        """What is left of 256x256 pixels after the crop; the others are not even computed.
+
+        A portrait goes the long way: Pillow takes the cheaper of rows and columns first, which decides how
+        is rounded, and may decide otherwise when the crop makes the work less. For others rows come first
+        in any case. The box adds no rounding: Pillow takes it in single precision, which holds sixteenths
+        of a pixel exactly up to a million pixels.
+        """
+        side = self._RESIZED_PX
+        margin = (side - self.input_px) // 2
+        if image.width < image.height:
+            image = image.resize((side, side), Image.Resampling.BILINEAR)
+            return image.crop((margin, margin, side - margin, side - margin))
+        left, top = image.width * margin / side, image.height * margin / side
+        box = (left, top, image.width - left, image.height - top)
+        return image.resize((self.input_px, self.input_px), Image.Resampling.BILINEAR, box=box)
 
     def _compress(self, image: Image.Image) -> Pixels:
         with io.BytesIO() as buffer:
             image.save(buffer, format="JPEG")
-            with Image.open(buffer) as reloaded:
+            if jpeg.equals_pillow() and (bgr := jpeg.decode(buffer.getvalue(), "BGR")) is not None:
+                return bgr
+            with Image.open(buffer, formats=("JPEG",)) as reloaded:
                 rgb = np.asarray(reloaded)
         return np.ascontiguousarray(rgb[:, :, ::-1])
 

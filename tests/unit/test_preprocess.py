@@ -7,19 +7,94 @@ import sys
 
 import numpy as np
 import pytest
+import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from classifier import preprocess
+from classifier import jpeg, preprocess
 from classifier.errors import ModelError
 from classifier.training.adversarial import gradient_picture
+from tests import media
 
 V1 = preprocess.get("open_nsfw-v1")
 
 
 def _noise(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def plainly(image: Image.Image) -> np.ndarray:
+    """The steps as the package that published the scores takes them, each on its own."""
+    image = image.convert("RGB").resize((256, 256), Image.Resampling.BILINEAR).crop((16, 16, 240, 240))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG")
+    return np.asarray(Image.open(buffer))[:, :, ::-1]
+
+
+def _varied(width: int, height: int, kind: str, seed: int) -> np.ndarray:
+    """Noise, photograph-like, hard edges, or nearly one colour."""
+    rng = np.random.default_rng(seed)
+    if kind == "noise":
+        return _noise(width, height, seed)
+    if kind == "photo":
+        return np.asarray(media.photo(width, height, seed))
+    if kind == "edges":
+        blocks = rng.choice(np.array([0, 255], np.uint8), (9, 7, 3))
+        return np.asarray(Image.fromarray(blocks).resize((width, height), Image.Resampling.NEAREST))
+    return rng.integers(0, 3, (height, width, 3), dtype=np.uint8) + np.uint8(seed % 250)
+
+
+varied = st.builds(
+    _varied,
+    st.integers(1, 700),
+    st.integers(1, 700),
+    st.sampled_from(["noise", "photo", "edges", "flat"]),
+    st.integers(0, 2**16),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(varied)
+def test_every_shortcut_gives_the_bytes_of_the_published_steps(picture: np.ndarray) -> None:
+    image = Image.fromarray(picture)
+    expected = plainly(image)
+    np.testing.assert_array_equal(V1.prepare(image), expected)
+    height, width = picture.shape[:2]
+    padded = np.dstack([picture, picture[:, :, 0]])
+    with_filler = Image.frombuffer("RGBX", (width, height), padded.tobytes(), "raw", "RGBX", 0, 1)
+    np.testing.assert_array_equal(V1.prepare(with_filler), expected)
+
+
+@pytest.mark.parametrize(
+    "size", [(4001, 2999), (65_500, 3), (2, 65_500), (256, 256), (224, 224), (256, 3000)]
+)
+def test_no_size_of_picture_is_rounded_otherwise(size: tuple[int, int]) -> None:
+    image = Image.fromarray(_noise(*size))
+    np.testing.assert_array_equal(V1.prepare(image), plainly(image))
+
+
+def test_the_libraries_that_are_installed_agree() -> None:
+    """Where this fails the scores are right all the same, only slower."""
+    assert jpeg.equals_pillow()
+
+
+def test_where_the_libraries_disagree_everything_goes_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rounding:
+        def decode_jpeg(self, content: bytes, **options: object) -> np.ndarray:
+            pixels = simplejpeg.decode_jpeg(content, **options).copy()
+            pixels[-1, -1, 1] ^= 1
+            return pixels
+
+    picture = Image.fromarray(_noise(300, 200))
+    expected = plainly(picture)
+    monkeypatch.setattr(jpeg, "simplejpeg", Rounding())
+    jpeg.equals_pillow.cache_clear()
+    try:
+        assert not jpeg.equals_pillow()
+        np.testing.assert_array_equal(V1.prepare(picture), expected)
+    finally:
+        jpeg.equals_pillow.cache_clear()
 
 
 def test_an_unknown_id_names_the_known_ones() -> None:
