@@ -53,7 +53,7 @@ def choose(
     reasons = dict(untried or {})
     fit: list[Trial] = []
     for trial in trials:
-        if reason := _objection(trial, memory_limit_bytes):
+        if reason := objection(trial, memory_limit_bytes):
             reasons[trial.engine] = reason
         else:
             fit.append(trial)
@@ -69,8 +69,16 @@ def choose(
     return Choice(chosen, dict(sorted(reasons.items())))
 
 
-def _objection(trial: Trial, memory_limit_bytes: int | None) -> str:
-    """Why an engine cannot be used; empty where it can."""
+def objection(trial: Trial, memory_limit_bytes: int | None) -> str:
+    """Why an engine cannot be used at all.
+
+    Args:
+        trial: Its trial.
+        memory_limit_bytes: As for `choose`.
+
+    Returns:
+        A few words; empty where it can be used.
+    """
     if trial.refused:
         return f"refused: {trial.refused}"
     if not 0 < trial.picture_s < float("inf"):

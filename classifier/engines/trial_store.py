@@ -97,12 +97,18 @@ class TrialStore:
             if known := self.find(engine, graph):
                 return known
             trial = attempt(engine, graph)
-            self._keep(trial, graph)
+            self.keep(trial, graph)
         finally:
             lock.release()
         return trial
 
-    def _keep(self, trial: Trial, graph: ExportedGraph) -> None:
+    def keep(self, trial: Trial, graph: ExportedGraph) -> None:
+        """Remember a trial; where that is impossible, the log says so.
+
+        Args:
+            trial: What came of it.
+            graph: What was tried.
+        """
         circumstances = _circumstances(trial.engine, graph)
         path = self._path(trial.engine, circumstances)
         content = {
@@ -117,6 +123,7 @@ class TrialStore:
             },
         }
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=self._folder, suffix=".part", delete=False) as file:
                 json.dump(content, file)
             Path(file.name).replace(path)
@@ -151,6 +158,7 @@ def _circumstances(engine: EngineId, graph: ExportedGraph) -> dict[str, Any]:
     return {
         "engine": str(engine),
         "graph_sha256": graph.sha256,
+        "verification": graph.verification.stem if graph.verification else None,  # its hash is in its name
         "library_version": version,
         "processor": processor(),
         "cores": cgroup.usable_cores(),
