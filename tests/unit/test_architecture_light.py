@@ -26,10 +26,12 @@ MODEL_LIBRARIES = {
 LOADS_THEM = {
     "classifier.engines.calibration",
     "classifier.engines.graph",
+    "classifier.engines.making",
     "classifier.engines.onnxruntime_engine",
     "classifier.engines.openvino_engine",
     "classifier.engines.quantise",
     "classifier.engines.scorer",
+    "classifier.engines.sets_cache",
     "classifier.engines.torch_engine",
     "classifier.engines.torch_int8",
     "classifier.models.architectures",
