@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from classifier.engines import drift
+from classifier.engines import artefacts, drift
 from classifier.engines.values import REFERENCE, DriftReport, EngineId, ExportedGraph, Trial, VerificationSet
 from classifier.errors import ModelError
 from classifier.values import Classifier, ModelCard, Pixels
@@ -185,14 +185,10 @@ def _verification_set(engine: EngineId, graph: ExportedGraph) -> VerificationSet
     """The pictures to score; made up, and without scores, for a reference that came without any.
 
     Raises:
-        ModelError: Where there is nothing to compare another engine with.
+        ModelError: Where the set is damaged, or there is nothing to compare another engine with.
     """
     if graph.verification is not None:
-        try:
-            with np.load(graph.verification, allow_pickle=False) as content:
-                return VerificationSet(content["pixels"], content["reference"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ModelError(f"the verification set {graph.verification} is unreadable: {error}") from error
+        return artefacts.read_verification(graph)
     if str(engine) != REFERENCE:
         raise ModelError("there is no verification set to compare its scores with")
     side = graph.card.input_px
