@@ -87,8 +87,8 @@ def install(file: Path, card: ModelCard, cache_directory: Path | None = None) ->
         The graph, ready to be opened.
 
     Raises:
-        ModelError: Where the file is no bundle, is damaged, holds anything else, is too large, or is of another
-            model or other weights.
+        ModelError: Where the file is no bundle, is damaged, holds anything else, is too large, or is of
+            another model or other weights.
     """
     try:
         parts = _parts(file)

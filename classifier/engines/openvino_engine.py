@@ -10,15 +10,18 @@ file that decides scores would have to be verified too.
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from classifier.engines.checks import check_pixels, check_scores
+from classifier.engines.openvino_quiet import import_openvino
 from classifier.engines.values import Precision
 from classifier.errors import ModelError
 from classifier.values import ModelCard, Pixels
+
+openvino = import_openvino()
 
 INPUT, OUTPUT = "pixels", "score"
 
@@ -86,7 +89,7 @@ class OpenVinoEngine:
         return check_scores(scores, len(pixels), self._card)
 
 
-def _check_form(path: Path, model: openvino.Model) -> None:
+def _check_form(path: Path, model: Any) -> None:
     inputs = [(node.get_any_name(), node.get_element_type().to_string()) for node in model.inputs]
     outputs = [(node.get_any_name(), node.get_element_type().to_string()) for node in model.outputs]
     if inputs != [(INPUT, "u8")] or outputs != [(OUTPUT, "f32")]:

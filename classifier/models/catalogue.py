@@ -146,9 +146,12 @@ def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None
 
         if bundles.is_bundle(from_file):
             return bundles.install(from_file, spec.card, directory).path
-    elif importlib.util.find_spec("torch") is None and not (directory / spec.weights.filename).exists():
-        if found := _exported(spec, directory):
-            return found.path
+    elif (
+        importlib.util.find_spec("torch") is None
+        and not (directory / spec.weights.filename).exists()
+        and (found := _exported(spec, directory))
+    ):
+        return found.path
     return weights.fetch(spec.weights, directory, from_file)
 
 
