@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MediaKind = Literal["image", "animation", "video", "document"]
+CoverageMode = Literal["", "exact", "economical"]
 Level = Literal["cautious", "balanced", "sensitive"]
 Pixels = NDArray[np.uint8]
 
@@ -56,6 +57,11 @@ class DecodeSummary:
         duration_s: Length of a video or animation as far as known.
         decode_s: CPU seconds the worker spent.
         truncated: True where decoding ended before the end of the file (damage, a cap, an early stop).
+        mode: Of videos and animations, how the moments were chosen: `exact` or `economical`; else empty.
+        largest_gap_s: The longest time in seconds between two looks, from the start to the last frame; None
+            where nothing moves or decoding did not end. A frame held for long counts as one look, unless the
+            file states its duration.
+        covered_share: Share of the length that lies in no gap longer than intended, 0 to 1; None as above.
     """
 
     kind: MediaKind
@@ -64,6 +70,9 @@ class DecodeSummary:
     duration_s: float | None
     decode_s: float
     truncated: bool = False
+    mode: CoverageMode = ""
+    largest_gap_s: float | None = None
+    covered_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

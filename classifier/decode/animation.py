@@ -53,7 +53,7 @@ def _frames(
     path: Path, format_name: str, limits: DecodeLimits, report: Report, timeline: Timeline
 ) -> Iterator[Picture]:
     starts_s = timeline.starts_s
-    wanted = set(planned(starts_s, timeline.duration_s, limits.max_frames))
+    wanted = set(planned(starts_s, timeline.duration_s, limits.sampling))
     composed = 0
     try:
         with open_pillow(path, format_name, limits) as image:

@@ -4,13 +4,16 @@ ffmpeg is told which demuxer to use and may open local files only: a playlist dr
 make it fetch addresses or read other files.
 """
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.container
+import av.packet
 import av.stream
 import av.video.stream
 
@@ -27,6 +30,9 @@ DEMUXERS = {
 }
 # Below this no moving picture fits: the header's duration is taken for a lie and found out while decoding.
 _MIN_BYTES_PER_S = 1000
+# Packets are ordered by when they are decoded, which is before they are shown.
+_AHEAD_S = 10.0
+_MAX_ERRORS_IN_A_ROW = 50
 _DEFAULT_RATE = Fraction(25)
 _ATTACHED_PICTURE = av.stream.Disposition.attached_pic
 AV_ERRORS = (av.error.FFmpegError, ValueError, UnicodeDecodeError)
@@ -51,6 +57,53 @@ class VideoStream:
     frame_s: float
     width_px: int
     height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClock:
+    """Seconds from the announced start of a stream, from and to the time stamps of its packets.
+
+    Attributes:
+        base_s: What one tick lasts.
+        start: The tick at which the stream starts.
+    """
+
+    base_s: float
+    start: int
+
+    @classmethod
+    def of(cls, video: av.video.stream.VideoStream) -> "StreamClock":
+        """The clock of a stream; one without a time base counts in frames of the usual rate.
+
+        Args:
+            video: The stream.
+
+        Returns:
+            Its clock.
+        """
+        return cls(float(video.time_base or 1 / _DEFAULT_RATE), video.start_time or 0)
+
+    def seconds(self, ticks: int | None) -> float | None:
+        """When a time stamp is.
+
+        Args:
+            ticks: The time stamp, None where there is none.
+
+        Returns:
+            Seconds, negative for what comes before the announced start.
+        """
+        return None if ticks is None else (ticks - self.start) * self.base_s
+
+    def ticks(self, at_s: float) -> int:
+        """The time stamp of a moment.
+
+        Args:
+            at_s: Seconds from the start of the stream.
+
+        Returns:
+            The last tick that is not after it, but for rounding.
+        """
+        return math.floor((at_s + 1e-6) / self.base_s) + self.start
 
 
 def open_container(path: Path, format_name: str) -> av.container.InputContainer:
@@ -109,6 +162,64 @@ def find_video(path: Path, format_name: str) -> VideoStream:
         )
 
 
+def seek(container: av.container.InputContainer, video: av.video.stream.VideoStream, at_s: float) -> None:
+    """Go to the keyframe at or before a time; where that is impossible, stay.
+
+    Args:
+        container: The open file.
+        video: The stream to go by.
+        at_s: Seconds from the start of the stream; at 0 every packet comes, also those sent ahead.
+    """
+    if at_s <= 0:
+        at_s = -_AHEAD_S
+    with contextlib.suppress(*AV_ERRORS):
+        container.seek(StreamClock.of(video).ticks(at_s), stream=video)
+
+
+def packets(
+    container: av.container.InputContainer, video: av.video.stream.VideoStream, noted: Callable[[], None]
+) -> "Iterator[av.packet.Packet[av.video.stream.VideoStream]]":
+    """Read the packets of a stream from the present position on, stepping over what is damaged.
+
+    Args:
+        container: The open file.
+        video: The stream.
+        noted: Called for each place where the container made no sense.
+
+    Yields:
+        Packets with content.
+
+    Raises:
+        MemoryError: Where ffmpeg gets no memory.
+    """
+    errors_in_a_row = 0
+    while errors_in_a_row < _MAX_ERRORS_IN_A_ROW:
+        try:
+            for packet in container.demux(video):
+                if packet.size:
+                    errors_in_a_row = 0
+                    yield packet
+        except AV_ERRORS as error:
+            raise_if_memory(error)
+            errors_in_a_row += 1
+            noted()
+        else:
+            return
+
+
+def raise_if_memory(error: Exception) -> None:
+    """Pass on that there is no memory, which ends the job; anything else is damage to step over.
+
+    Args:
+        error: What ffmpeg raised.
+
+    Raises:
+        MemoryError: Where that is the reason.
+    """
+    if isinstance(error, av.error.MemoryError):
+        raise MemoryError(str(error)) from error  # noqa: TRY004  (not about a type)
+
+
 def _believed_duration_s(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream, size_bytes: int
 ) -> float | None:
@@ -134,4 +245,14 @@ def _clock_s(text: str) -> float | None:
         return None
 
 
-__all__ = ["AV_ERRORS", "DEMUXERS", "VideoStream", "find_video", "open_container"]
+__all__ = [
+    "AV_ERRORS",
+    "DEMUXERS",
+    "StreamClock",
+    "VideoStream",
+    "find_video",
+    "open_container",
+    "packets",
+    "raise_if_memory",
+    "seek",
+]

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from classifier.decode.sampling import SamplingMode, SamplingOrder, SamplingPolicy
 from classifier.errors import DecodeError
 
 # An animation is composed from its first frame on, so its cost is all its frames, wanted or not.
@@ -31,6 +32,11 @@ class DecodeLimits:
         max_pixels: Largest picture, width x height.
         max_frames: Most frames handed out for one file.
         jobs_per_worker: A worker is replaced after so many files.
+        sampling_mode: How closely videos are looked at, see `SamplingPolicy.mode`.
+        sampling_interval_s: Seconds between two frames of a video or animation, None for the rule.
+        sampling_order: See `SamplingPolicy.order`.
+        video_frame_px: Frames of videos are scaled to a square of this side while they are converted, which
+            is what every known preprocessing does first; None leaves them as they are.
     """
 
     memory_bytes: int = 1536 * 1024 * 1024
@@ -39,6 +45,17 @@ class DecodeLimits:
     max_pixels: int = 120_000_000
     max_frames: int = 1000
     jobs_per_worker: int = 500
+    sampling_mode: SamplingMode = "exact"
+    sampling_interval_s: float | None = None
+    sampling_order: SamplingOrder = "sequential"
+    video_frame_px: int | None = 256
+
+    @property
+    def sampling(self) -> SamplingPolicy:
+        """How closely videos and animations are looked at."""
+        return SamplingPolicy(
+            self.sampling_mode, self.sampling_interval_s, self.max_frames, self.sampling_order
+        )
 
     def check_picture(self, width_px: int, height_px: int) -> None:
         """Refuse a picture by its dimensions, before anything is allocated for it.

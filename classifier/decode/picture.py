@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from classifier.values import MediaKind, Pixels
+from classifier.values import CoverageMode, MediaKind, Pixels
 
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.32, 4.6.4 A: what has to be done to a picture of that orientation to stand upright.
@@ -51,12 +51,18 @@ class Report:
         decoder: Which decoder gave pictures; empty before the first.
         duration_s: Length as far as known.
         truncated: True where not everything could be decoded.
+        mode: How moments were chosen, see `DecodeSummary.mode`.
+        largest_gap_s: See `DecodeSummary.largest_gap_s`.
+        covered_share: See `DecodeSummary.covered_share`.
     """
 
     kind: MediaKind = "image"
     decoder: str = ""
     duration_s: float | None = None
     truncated: bool = False
+    mode: CoverageMode = ""
+    largest_gap_s: float | None = None
+    covered_share: float | None = None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

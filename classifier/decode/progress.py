@@ -1,12 +1,15 @@
-"""Where the decoding of a video stands, so that one decoder can go on where another stopped."""
+"""Where the decoding of a video stands: what was seen, handed out and missed, whoever decodes."""
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from classifier.decode.coverage import Coverage
 from classifier.decode.sampling import Sampler
 
 _HOUR_S = 3600.0
+# What a jump ahead counts that is too long to be true: long enough for both its sides to be looked at.
+_JUMP_S = 5.0
 
 
 @dataclass(slots=True)
@@ -19,7 +22,10 @@ class Progress:
         seen_s: Time of the last frame decoded, None before the first.
         given_s: Time of the last frame handed out, None before the first.
         errors: Damaged packets met.
-        gave_up: Set where decoding every frame was ended for its cost.
+        gave_up: Set where decoding as planned was ended for its cost.
+        coverage: The moments looked at.
+        allowed_gap_s: What the time between two looks may be by plan; None where there is no plan.
+        end_s: When the last frame begins, where it was found out beforehand.
     """
 
     sampler: Sampler
@@ -28,11 +34,18 @@ class Progress:
     given_s: float | None = None
     errors: int = 0
     gave_up: bool = False
+    coverage: Coverage = field(default_factory=Coverage)
+    allowed_gap_s: float | None = None
+    end_s: float | None = None
 
     @property
     def complete(self) -> bool:
         """Whether the last frame decoded was handed out."""
         return self.seen_s is not None and self.seen_s == self.given_s
+
+    def note_error(self) -> None:
+        """Count a damaged place."""
+        self.errors += 1
 
     def too_dear(self) -> bool:
         """Whether the allowance for decoding every frame is used up; noted in `gave_up`."""
@@ -59,8 +72,8 @@ class FrameClock:
     """Turns what decoders report into times that never run backwards.
 
     Good timestamps pass unchanged. Missing ones are counted on from the last; where a container's clock jumps
-    back or absurdly far ahead, as after a cut in a transport stream, time goes on from the last frame;
-    otherwise one forged timestamp would hide everything after it.
+    back, as after a cut in a transport stream, time goes on from the last frame, and where it jumps absurdly
+    far ahead, a little later; otherwise one forged timestamp would hide everything after it.
 
     Args:
         frame_s: Usual time between two frames in seconds.
@@ -94,7 +107,7 @@ class FrameClock:
         else:
             now_s = reported_s + self._offset_s
             if not 0 <= now_s - last_s <= self._longest_step_s:
-                now_s = last_s + self._frame_s
+                now_s = last_s + (self._frame_s if now_s < last_s else _JUMP_S)
                 self._offset_s = now_s - reported_s
         self._last_s = now_s
         return now_s

@@ -241,6 +241,9 @@ class DecodeStream:
             duration_s=report.duration_s,
             decode_s=self._status.cpu_s,
             truncated=report.truncated,
+            mode=report.mode,
+            largest_gap_s=report.largest_gap_s,
+            covered_share=report.covered_share,
         )
 
     def __next__(self) -> list[Frame]:

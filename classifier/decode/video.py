@@ -1,38 +1,99 @@
-"""Videos: OpenCV first, PyAV for what it cannot do; no frame is never "nothing found".
+"""Videos: PyAV first, OpenCV for what it cannot do; no frame is never "nothing found".
 
-Frames come at the moments `sampling` chooses, with the times of the actual frames, the last one always among
-them. Decoding is sequential: slower than seeking, and right on every format.
+Frames come at the moments `sampling` chooses, with the times of the actual frames, the first and the last one
+always among them. What was looked at, and how large the largest gap is, goes into the report.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from classifier.decode.container import find_video
+from classifier.decode.container import VideoStream, find_video
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Picture, Report
 from classifier.decode.progress import Progress
 from classifier.decode.sampling import Sampler
-from classifier.decode.video_opencv import opencv_frames
-from classifier.decode.video_pyav import keyframes, pyav_frames
+from classifier.decode.video_pyav import PyAvGroupDecoder, PyAvSequentialDecoder
 from classifier.errors import DecodeError
 
 # From this share of the job's CPU time on, only keyframes are looked at: a thin look at the rest of a long
 # film is worth more than a timeout.
-_SEQUENTIAL_CPU_SHARE = 0.6
+_AS_PLANNED_CPU_SHARE = 0.6
 
 
-def decode_video(path: Path, format_name: str, limits: DecodeLimits, report: Report) -> Iterator[Picture]:
+class VideoDecoder(Protocol):
+    """One way to decode videos."""
+
+    @property
+    def name(self) -> str:
+        """Name in reports."""
+        ...
+
+    def pictures(
+        self, path: Path, format_name: str, stream: VideoStream, limits: DecodeLimits, progress: Progress
+    ) -> Iterator[Picture]:
+        """Decode what the limits' sampling asks for.
+
+        Args:
+            path: The file, an absolute path.
+            format_name: As `sniff` names it.
+            stream: Which stream.
+            limits: What is allowed, and how closely to look.
+            progress: Filled in on the way.
+
+        Yields:
+            uint8 (height, width, 3), BGR, upright, each with its time; nothing where this decoder cannot.
+
+        Raises:
+            DecodeError: `too_large` or `undecodable`.
+            MemoryError: Where there is none.
+        """
+        ...
+
+
+class OpenCvDecoder:
+    """`VideoDecoder` by OpenCV; loaded when needed, which is nearly never, since it costs 40 MB."""
+
+    name = "opencv"
+
+    def pictures(
+        self,
+        path: Path,
+        format_name: str,  # noqa: ARG002  (OpenCV finds it out itself, among those allowed)
+        stream: VideoStream,
+        limits: DecodeLimits,
+        progress: Progress,
+    ) -> Iterator[Picture]:
+        """See `VideoDecoder.pictures`; none where another stream could be taken for the right one."""
+        if stream.alone:
+            from classifier.decode.video_opencv import opencv_frames
+
+            yield from opencv_frames(path, stream, limits, progress)
+
+
+DECODERS: tuple[VideoDecoder, ...] = (PyAvGroupDecoder(), PyAvSequentialDecoder(), OpenCvDecoder())
+
+
+def decode_video(
+    path: Path,
+    format_name: str,
+    limits: DecodeLimits,
+    report: Report,
+    decoders: Sequence[VideoDecoder] = DECODERS,
+) -> Iterator[Picture]:
     """Decode a video.
 
     Args:
         path: The file, an absolute path.
         format_name: As `sniff` names it.
-        limits: What is allowed.
-        report: Filled in on the way.
+        limits: What is allowed, and how closely to look.
+        report: Filled in on the way; coverage at the end, also where the reader leaves early.
+        decoders: Tried in this order until one yields a picture.
 
     Yields:
-        Frames as uint8 (height, width, 3), BGR, upright, with their times in ascending order.
+        Frames as uint8 (height, width, 3), BGR, upright, with their times; ascending unless the limits ask
+        for another order.
 
     Raises:
         DecodeError: `audio`, `too_large` or `undecodable`.
@@ -41,32 +102,43 @@ def decode_video(path: Path, format_name: str, limits: DecodeLimits, report: Rep
     stream = find_video(path, format_name)
     if stream.width_px and stream.height_px:
         limits.check_picture(stream.width_px, stream.height_px)
-    report.duration_s = stream.duration_s
+    report.duration_s, report.mode = stream.duration_s, limits.sampling_mode
     progress = Progress(
-        Sampler(stream.duration_s, limits.max_frames),
-        cpu_until_s=time.process_time() + _SEQUENTIAL_CPU_SHARE * limits.cpu_s,
+        Sampler(stream.duration_s, limits.max_frames, limits.sampling_interval_s),
+        cpu_until_s=time.process_time() + _AS_PLANNED_CPU_SHARE * limits.cpu_s,
     )
-    # OpenCV cannot be told which stream to take.
-    if stream.alone:
-        for picture in opencv_frames(path, stream, limits, progress):
-            report.decoder = "opencv"
-            yield picture
-    ended = progress.complete and not progress.short_of(stream.duration_s, 1.0, 0.0)
-    if not ended and not progress.gave_up:
-        for picture in pyav_frames(path, format_name, stream, limits, progress):
-            report.decoder = report.decoder or "pyav"
-            yield picture
-    if progress.gave_up:
-        for picture in keyframes(path, format_name, stream, limits, progress):
-            report.decoder = report.decoder or "pyav"
-            yield picture
+    ended = False
+    try:
+        for decoder in decoders:
+            for picture in decoder.pictures(path, format_name, stream, limits, progress):
+                report.decoder = report.decoder or decoder.name
+                if picture.at_s is not None:
+                    progress.coverage.add(picture.at_s)
+                yield picture
+            if report.decoder:
+                break
+        ended = True
+    finally:
+        _conclude(report, stream, limits, progress)
+        report.truncated = report.truncated or not ended
     if not report.decoder:
         raise DecodeError("undecodable", f"neither OpenCV nor PyAV decodes a frame of the {format_name} file")
-    report.truncated = (
-        progress.gave_up or progress.errors > 0 or progress.short_of(stream.duration_s, 2.0, 0.05)
-    )
+
+
+def _conclude(report: Report, stream: VideoStream, limits: DecodeLimits, progress: Progress) -> None:
+    """Say what was looked at, against the longest length that anybody claims."""
+    short = progress.short_of(stream.duration_s, 2.0, 0.05)
+    end_s = progress.end_s if progress.end_s is not None else progress.seen_s or 0.0
+    if short and stream.duration_s is not None:
+        end_s = max(end_s, stream.duration_s)
     if report.duration_s is None:
         report.duration_s = progress.seen_s
+    allowed_s = progress.allowed_gap_s
+    if allowed_s is None:
+        allowed_s = limits.sampling.step_s(end_s) + 2 * stream.frame_s
+    report.largest_gap_s = progress.coverage.largest_gap_s(end_s)
+    report.covered_share = progress.coverage.share(end_s, allowed_s)
+    report.truncated = progress.gave_up or progress.errors > 0 or short
 
 
-__all__ = ["decode_video"]
+__all__ = ["DECODERS", "OpenCvDecoder", "VideoDecoder", "decode_video"]

@@ -1,7 +1,8 @@
-"""Video by OpenCV, frame after frame.
+"""Video by OpenCV, frame after frame: the way out where PyAV decodes nothing.
 
-Every frame is decoded and only the wanted ones are converted. Its wheel lacks AV1 and it gives up on damage
-that others step over: ending early, or without the last frame, is for the caller to notice in the progress.
+Every frame is decoded and only the wanted ones are converted. Its wheel lacks AV1, it cannot be told which
+stream to take, and it gives up on damage that others step over: ending early, or without the last frame, is
+for the caller to notice in the progress.
 """
 
 import os
@@ -43,6 +44,7 @@ def opencv_frames(
         MemoryError: Where OpenCV gets no memory.
     """
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = _OPTIONS
+    cv2.setNumThreads(1)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         yield from _frames(capture, stream, limits, progress)

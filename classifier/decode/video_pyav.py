@@ -1,10 +1,12 @@
-"""Video by PyAV: what OpenCV's wheel cannot decode, and what it left undone.
+"""Video by PyAV: by groups of pictures where the times of the keyframes are known, else frame after frame.
 
-Steps over damaged packets, knows the last frame, and can look at keyframes alone when a file is too long for
-decoding every frame within the CPU allowance.
+Both step over damaged packets. The second is for files whose clock is missing or jumps: every frame is
+decoded and timed by `FrameClock`, and when that becomes too dear, keyframes alone are looked at.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -13,15 +15,77 @@ import av.video.frame
 import av.video.stream
 import numpy as np
 
-from classifier.decode.container import AV_ERRORS, VideoStream, open_container
+from classifier.decode.container import (
+    AV_ERRORS,
+    StreamClock,
+    VideoStream,
+    open_container,
+    packets,
+    raise_if_memory,
+    seek,
+)
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Picture
 from classifier.decode.progress import FrameClock, Progress
+from classifier.decode.video_groups import GroupDecoder
+from classifier.decode.video_index import read_index
+from classifier.decode.video_plan import Group, keyframes_only, plan_video
+from classifier.decode.video_scale import FrameScaler
 
 _KEYFRAMES_AT_MOST = 60
 _EPSILON_S = 1e-6
+_HELD_S = 0.5
 # More damage than this in a row, and there is nothing worth waiting for.
 _MAX_ERRORS_IN_A_ROW = 200
+
+
+class PyAvGroupDecoder:
+    """`VideoDecoder` that decodes only what leads to wanted frames; silent where times cannot be trusted."""
+
+    name = "pyav"
+
+    def pictures(
+        self, path: Path, format_name: str, stream: VideoStream, limits: DecodeLimits, progress: Progress
+    ) -> Iterator[Picture]:
+        """See `VideoDecoder.pictures`."""
+        with _opened(path, format_name, stream) as (container, video):
+            index = read_index(container, video, format_name)
+            if index is None:
+                return
+            plan = plan_video(index.keys, index.end_s, limits.sampling, index.slack_s)
+            progress.allowed_gap_s = plan.allowed_gap_s + 2 * stream.frame_s
+            progress.end_s, progress.seen_s = index.end_s, index.shown_until_s
+            decoder = GroupDecoder(container, video, stream.frame_s, index.seeks_exactly, progress)
+            scaler = FrameScaler(limits)
+            for group in _affordable(plan.groups, progress):
+                for shown in decoder.shown(group):
+                    progress.coverage.add(shown.at_s, shown.until_s)
+                    if not shown.repeated:
+                        progress.given_s = shown.at_s
+                        yield scaler.picture(shown.frame, shown.at_s)
+
+
+class PyAvSequentialDecoder:
+    """`VideoDecoder` that decodes every frame."""
+
+    name = "pyav"
+
+    def pictures(
+        self, path: Path, format_name: str, stream: VideoStream, limits: DecodeLimits, progress: Progress
+    ) -> Iterator[Picture]:
+        """See `VideoDecoder.pictures`."""
+        yield from pyav_frames(path, format_name, stream, limits, progress)
+        if progress.gave_up:
+            yield from keyframes(path, format_name, stream, limits, progress)
+
+
+def _affordable(groups: tuple[Group, ...], progress: Progress) -> Iterator[Group]:
+    """The groups as planned; once that is too dear, the keyframes of some of the rest."""
+    for number, group in enumerate(groups):
+        if progress.too_dear():
+            yield from keyframes_only(groups[number:], _KEYFRAMES_AT_MOST)
+            return
+        yield group
 
 
 def pyav_frames(
@@ -37,33 +101,36 @@ def pyav_frames(
         progress: Where to go on; filled in on the way.
 
     Yields:
-        The wanted frames and the last one; uint8 (height, width, 3), BGR, upright.
+        The wanted frames and the last one, as `FrameScaler.picture`.
 
     Raises:
         DecodeError: `too_large` or `undecodable`.
         MemoryError: Where ffmpeg gets no memory.
     """
-    with open_container(path, format_name) as container:
-        video = _prepared(container, stream)
+    with _opened(path, format_name, stream) as (container, video):
         if progress.given_s:
-            _seek(container, video, progress.given_s)
-        clock = FrameClock(stream.frame_s, stream.duration_s)
+            seek(container, video, progress.given_s)
+        clock, stamps = FrameClock(stream.frame_s, stream.duration_s), StreamClock.of(video)
+        scaler = FrameScaler(limits)
         last: tuple[av.video.frame.VideoFrame, float] | None = None
         for frame in _decoded(container, video, progress):
-            at_s = clock.at(_reported_s(frame, video))
+            at_s = clock.at(stamps.seconds(frame.pts))
             if progress.given_s is not None and at_s <= progress.given_s + _EPSILON_S:
                 continue
             progress.seen_s = at_s
+            held = last is not None and at_s - last[1] > _HELD_S and at_s > progress.sampler.next_s
+            if last is not None and held and progress.sampler.spend():
+                yield scaler.picture(*last)  # it was shown for long, at a moment that was wanted
             last = (frame, at_s)
             if progress.sampler.wants(at_s):
                 last = None
                 progress.given_s = at_s
-                yield _picture(frame, at_s, limits)
+                yield scaler.picture(frame, at_s)
             elif progress.too_dear():
                 return
         if last is not None:
             progress.given_s = progress.seen_s = last[1]
-            yield _picture(*last, limits)
+            yield scaler.picture(*last)
 
 
 def keyframes(
@@ -87,84 +154,55 @@ def keyframes(
     """
     if stream.duration_s is None:
         return
-    with open_container(path, format_name) as container:
-        video = _prepared(container, stream)
+    with _opened(path, format_name, stream) as (container, video):
         video.codec_context.skip_frame = "NONKEY"
+        stamps, scaler = StreamClock.of(video), FrameScaler(limits)
         start_s = progress.seen_s or 0.0
         for target_s in np.linspace(start_s, stream.duration_s, _KEYFRAMES_AT_MOST + 1)[1:]:
-            _seek(container, video, float(target_s))
+            seek(container, video, float(target_s))
             frame = next(_decoded(container, video, progress), None)
-            at_s = None if frame is None else _reported_s(frame, video)
+            at_s = None if frame is None else stamps.seconds(frame.pts)
             if frame is None or at_s is None or at_s <= (progress.given_s or 0.0) + _EPSILON_S:
                 continue
             progress.seen_s = progress.given_s = at_s
-            yield _picture(frame, at_s, limits)
+            yield scaler.picture(frame, at_s)
 
 
-def _prepared(container: av.container.InputContainer, stream: VideoStream) -> av.video.stream.VideoStream:
-    video = next(video for video in container.streams.video if video.index == stream.index)
-    video.thread_type = "NONE"
-    video.codec_context.thread_count = 1
-    return video
-
-
-def _seek(container: av.container.InputContainer, video: av.video.stream.VideoStream, at_s: float) -> None:
-    """Go to the keyframe before a time; where that is impossible, stay."""
-    if video.time_base is None:
-        return
-    offset = round(at_s / float(video.time_base)) + (video.start_time or 0)
-    try:
-        container.seek(offset, stream=video)
-    except AV_ERRORS:
-        return
+@contextmanager
+def _opened(
+    path: Path, format_name: str, stream: VideoStream
+) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """A container of which only the wanted stream is read, decoded by the calling thread alone."""
+    with open_container(path, format_name) as container:
+        video = next(video for video in container.streams.video if video.index == stream.index)
+        for other in container.streams:
+            if other.index != stream.index:
+                other.discard = av.stream.Discard.all
+        # Threads decode ahead, what nobody wants, and each keeps frames of its own: workers are the way to
+        # use more cores.
+        video.thread_type = "NONE"
+        video.codec_context.thread_count = 1
+        yield container, video
 
 
 def _decoded(
     container: av.container.InputContainer, video: av.video.stream.VideoStream, progress: Progress
 ) -> Iterator[av.video.frame.VideoFrame]:
-    packets = container.demux(video)
     errors_in_a_row = 0
-    while errors_in_a_row < _MAX_ERRORS_IN_A_ROW:
+    for packet in chain(packets(container, video, progress.note_error), (None,)):
         try:
-            packet = next(packets, None)
-        except AV_ERRORS as error:  # the generator is over, what the decoder still holds is lost
-            _raise_if_memory(error)
-            progress.errors += 1
-            return
-        if packet is None:
-            return
-        try:
-            frames = packet.decode()
+            frames = video.codec_context.decode(packet)
         except AV_ERRORS as error:
-            _raise_if_memory(error)
-            if isinstance(error, av.error.EOFError):
+            raise_if_memory(error)
+            if not isinstance(error, av.error.EOFError):
+                progress.note_error()
+                errors_in_a_row += 1
+            if errors_in_a_row >= _MAX_ERRORS_IN_A_ROW:
                 return
-            progress.errors += 1
-            errors_in_a_row += 1
             continue
         if frames:
             errors_in_a_row = 0
         yield from frames
 
 
-def _raise_if_memory(error: Exception) -> None:
-    if isinstance(error, av.error.MemoryError):
-        raise MemoryError(str(error)) from error  # noqa: TRY004  (not about a type)
-
-
-def _reported_s(frame: av.video.frame.VideoFrame, video: av.video.stream.VideoStream) -> float | None:
-    if frame.pts is None or frame.time_base is None:
-        return None
-    start = video.start_time or 0
-    return float(frame.pts * frame.time_base - start * (video.time_base or frame.time_base))
-
-
-def _picture(frame: av.video.frame.VideoFrame, at_s: float, limits: DecodeLimits) -> Picture:
-    limits.check_picture(frame.width, frame.height)
-    pixels = frame.to_ndarray(format="bgr24")
-    # The display matrix counts degrees counterclockwise, as `rot90` does.
-    quarters = round(frame.rotation / 90) % 4
-    return Picture(np.ascontiguousarray(np.rot90(pixels, quarters)), at_s=at_s)
-
-
-__all__ = ["keyframes", "pyav_frames"]
+__all__ = ["PyAvGroupDecoder", "PyAvSequentialDecoder", "keyframes", "pyav_frames"]

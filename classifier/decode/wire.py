@@ -18,7 +18,7 @@ import numpy as np
 
 from classifier.decode.picture import Report
 from classifier.errors import DECODE_CODES, DecodeCode
-from classifier.values import Frame, MediaKind
+from classifier.values import CoverageMode, Frame, MediaKind
 
 HEADER = struct.Struct(">cII")
 READY, FRAMES, END, FAILED, BROKEN = b"R", b"F", b"E", b"X", b"B"
@@ -32,6 +32,7 @@ _KINDS: Mapping[str, MediaKind] = {
     "document": "document",
 }
 _DECODERS = frozenset({"", "pillow", "opencv", "pyav"})
+_MODES: Mapping[object, CoverageMode] = {"": "", "exact": "exact", "economical": "economical"}
 _MAX_SIDE_PX = 4096
 
 
@@ -170,8 +171,19 @@ def unpack_status(values: Mapping[str, Any]) -> Status:
         raise WireError("a report without kind, decoder or truncated")
     if kind not in _KINDS or decoder not in _DECODERS:
         raise WireError(f"a report of kind {kind!r} by {decoder!r}")
+    mode, share = values.get("mode", ""), _seconds(values.get("covered_share"))
+    if not isinstance(mode, str) or mode not in _MODES or (share is not None and share > 1):
+        raise WireError(f"a report of mode {mode!r}, share {share!r}")
     return Status(
-        Report(_KINDS[kind], decoder, _seconds(values.get("duration_s")), truncated),
+        Report(
+            _KINDS[kind],
+            decoder,
+            _seconds(values.get("duration_s")),
+            truncated,
+            _MODES[mode],
+            _seconds(values.get("largest_gap_s")),
+            share,
+        ),
         _seconds(values.get("cpu_s")) or 0.0,
     )
 
@@ -235,6 +247,9 @@ def _plain(status: Status) -> dict[str, Any]:
         "decoder": report.decoder,
         "duration_s": report.duration_s,
         "truncated": report.truncated,
+        "mode": report.mode,
+        "largest_gap_s": report.largest_gap_s,
+        "covered_share": report.covered_share,
         "cpu_s": status.cpu_s,
     }
 

@@ -45,9 +45,9 @@ def test_a_ten_second_animation_of_ten_frames_gives_them_all_at_their_times(tmp_
 def test_irregular_frames_keep_their_true_times_and_the_last_is_there(tmp_path, format_name):
     save(tmp_path / "x", format_name, media.grey_frames(6), [100, 2000, 300, 700, 50, 900])
     pictures, _ = decoded(tmp_path / "x", format_name)
-    # Grid points 0, 1, 2, 3: frames start at 0, 0.1, 2.1, 2.4, 3.1 and 3.15.
-    assert [picture.at_s for picture in pictures] == [0.0, 2.1, 3.1, 3.15]
-    assert [round(brightness(picture) / 8) for picture in pictures] == [0, 2, 4, 5]
+    # Frames start at 0, 0.1, 2.1, 2.4, 3.1 and 3.15; what is shown at 0, 1, 2, 3 s and at last.
+    assert [picture.at_s for picture in pictures] == [0.0, 0.1, 2.4, 3.15]
+    assert [round(brightness(picture) / 8) for picture in pictures] == [0, 1, 3, 5]
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
