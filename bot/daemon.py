@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
-from bot import probes
+from bot import preparing, probes
 from bot.api import Api
 from bot.errors import ServiceDown
 from bot.housekeeping import Housekeeper
@@ -100,7 +100,7 @@ class Daemon:
             owner = self._take_lease(database)
             try:
                 if self._wiki_answers():
-                    scorer = Scorer.load(settings)
+                    scorer = Scorer.load(settings, preparing.logged())
                     try:
                         self._work(database, owner, scorer, user_agent)
                     finally:
@@ -243,7 +243,7 @@ def model_version(scorer: Scorer) -> ModelVersion:
         preprocessing=card.preprocessing,
         engine=scorer.classifier.engine,
         libraries=scoring_libraries(scorer.classifier.engine),
-        card=asdict(card),
+        card={**asdict(card), "export": dict(scorer.provenance)},
     )
 
 

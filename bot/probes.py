@@ -8,15 +8,19 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import requests
 
 from bot.api import Api
 from bot.errors import BotError, ConfigError
+from bot.preparing import OnStep
+from bot.scoring import load_classifier
 from bot.settings import ROOT, Settings
-from classifier.decode.probe import probe as probe_decoders
+from classifier import predict
+from classifier.engines import verification
+from classifier.engines.verification import EngineRow
 from classifier.errors import ClassifierError
-from classifier.models import catalogue
 from storage.engine import Database
 from storage.errors import StoreError
 
@@ -29,12 +33,12 @@ class Finding:
 
     Attributes:
         what: What was looked at.
-        ok: False where the daemon could not work.
+        ok: False where the daemon could not work; None where something is missing that it can do without.
         detail: What was found, or what is wrong and what to do.
     """
 
     what: str
-    ok: bool
+    ok: bool | None
     detail: str
 
 
@@ -93,20 +97,52 @@ def probe_store(settings: Settings) -> Finding:
         database.close()
 
 
-def probe_model(settings: Settings) -> Finding:
-    """Are the weights there, are they the right ones, and do they score?"""
-    catalogue.fetch(settings.classifier.model, settings.classifier.cache_directory)
-    classifier = catalogue.load(
-        settings.classifier.model, settings.classifier.cache_directory, settings.classifier.threads
-    )
+def probe_model(settings: Settings, on_step: OnStep | None = None) -> Finding:
+    """Are the weights there, are they the right ones, and does an engine score with them?
+
+    Args:
+        settings: Section `[classifier]`.
+        on_step: Told what takes time, which is only the first time.
+    """
+    classifier = load_classifier(settings, on_step)
     card = classifier.card
     threshold = card.thresholds[settings.classifier.level]
+    why = " by auto" if settings.classifier.engine == predict.AUTO else ""
     return Finding(
         "model",
         True,
-        f"{card.name} ({classifier.engine}), weights {card.weights_sha256[:12]}…, "
+        f"{card.name} on {classifier.engine}{why}, weights {card.weights_sha256[:12]}…, "
         f"flags from {threshold} ({settings.classifier.level})",
     )
+
+
+def engines(settings: Settings) -> Iterator[Finding]:
+    """What is known of every engine, after `probe_model` has tried what `auto` may take.
+
+    Args:
+        settings: Which model, and how much memory it may use.
+
+    Yields:
+        A row per engine. One that cannot be used is no fault as long as another one can.
+    """
+    wanted = settings.classifier
+    for row in verification.describe(
+        wanted.model,
+        cache_directory=wanted.cache_directory,
+        memory_limit_bytes=wanted.memory_mb * 1024**2 or None,
+    ):
+        yield Finding(f"engine {row.engine}", row.verified or None, _known_of(row))
+
+
+def _known_of(row: EngineRow) -> str:
+    if row.trial is None or row.trial.refused:
+        return row.reason
+    trial = row.trial
+    measured = (
+        f"{trial.picture_s * 1000:.1f} ms a picture on one core, {trial.resident_bytes / 1e6:.0f} MB, "
+        f"scores differ by {trial.drift.mean:.1e} on average, {trial.drift.max:.1e} at most"
+    )
+    return f"{measured}; taken by auto" if row.chosen else f"{measured}; not taken by auto: {row.reason}"
 
 
 def probe_folders(settings: Settings) -> Finding:
@@ -129,11 +165,6 @@ def probe_folders(settings: Settings) -> Finding:
     return Finding("folders", free > LOW_DISK_BYTES, f"writable, {free / 1e9:.1f} GB free")
 
 
-OFFLINE_PROBES: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
-    ("folders", probe_folders),
-    ("database", probe_store),
-    ("model", probe_model),
-)
 ONLINE_PROBES: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
     ("user agent", probe_user_agent),
     ("wiki", probe_wiki),
@@ -141,20 +172,34 @@ ONLINE_PROBES: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
 )
 
 
-def check(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
+def check(settings: Settings, *, online: bool = True, on_step: OnStep | None = None) -> Iterator[Finding]:
     """Probe everything, one row after the other; a failure does not end the check.
 
     Args:
         settings: What to check.
         online: False leaves out what needs the network.
+        on_step: Told what takes time.
 
     Yields:
-        A row per probe, and a row per decoder.
+        A row per probe, per engine and per decoder.
     """
-    for what, probe in OFFLINE_PROBES + (ONLINE_PROBES if online else ()):
-        try:
-            yield probe(settings)
-        except (BotError, ClassifierError, StoreError) as error:
-            yield Finding(what, False, str(error))
+    yield _tried("folders", lambda: probe_folders(settings))
+    yield _tried("database", lambda: probe_store(settings))
+    model = _tried("model", lambda: probe_model(settings, on_step))
+    yield model
+    if model.ok:
+        yield from engines(settings)
+    for what, probe in ONLINE_PROBES if online else ():
+        yield _tried(what, partial(probe, settings))
+    # Loads every decoder there is, which a daemon leaves to its workers.
+    from classifier.decode.probe import probe as probe_decoders
+
     for row in probe_decoders():
         yield Finding(f"decoder {row.format}", row.ok, f"{row.decoder}: {row.detail}")
+
+
+def _tried(what: str, probe: Callable[[], Finding]) -> Finding:
+    try:
+        return probe()
+    except (BotError, ClassifierError, StoreError) as error:
+        return Finding(what, False, str(error))

@@ -1,15 +1,18 @@
 """The classifier put together from the settings: what the daemon and `classify` both score with."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
+from bot.preparing import OnStep
 from bot.settings import Settings
+from classifier import cgroup, predict
 from classifier.batching import Batcher
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
 from classifier.models import catalogue
 from classifier.scoring import score_media
+from classifier.threads import budget
 from classifier.values import Classifier, Level, MediaPart, MediaScore
 
 
@@ -33,6 +36,31 @@ def decode_limits(settings: Settings) -> DecodeLimits:
     )
 
 
+def load_classifier(settings: Settings, on_step: OnStep | None = None) -> Classifier:
+    """Load the configured model on the configured engine; fetches, exports and tries what is missing.
+
+    Args:
+        settings: Section `[classifier]`, and the number of decode workers, with whom the cores are shared.
+        on_step: Told what takes time, which is only the first time.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelError: Where the weights cannot be had, or no engine can run them here.
+    """
+    wanted = settings.classifier
+    catalogue.fetch(wanted.model, wanted.cache_directory)
+    return predict.load(
+        wanted.model,
+        wanted.engine,
+        cache_directory=wanted.cache_directory,
+        threads=budget(cgroup.usable_cores(), settings.decode.workers, wanted.threads).engine,
+        memory_limit_bytes=wanted.memory_mb * 1024**2 or None,
+        progress=on_step,
+    )
+
+
 @dataclass(slots=True)
 class Scorer:
     """A loaded model, its batching thread and the decode workers.
@@ -42,19 +70,22 @@ class Scorer:
         batcher: Fills batches from many threads.
         pool: The decode workers.
         threshold: Score from which a file is flagged; it may change while others score.
+        provenance: What the engine runs and how far its scores lie from the reference's, as plain values.
     """
 
     classifier: Classifier
     batcher: Batcher
     pool: DecodePool
     threshold: float
+    provenance: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, settings: Settings) -> Self:
+    def load(cls, settings: Settings, on_step: OnStep | None = None) -> Self:
         """Start the decode workers and load the model.
 
         Args:
-            settings: Model, level, batch size and the workers' limits.
+            settings: Model, engine, level, batch size and the workers' limits.
+            on_step: Told what takes time before the first score.
 
         Returns:
             A running scorer; close it.
@@ -67,13 +98,17 @@ class Scorer:
         pool = DecodePool(decode_limits(settings), settings.decode.workers)
         pool.start()
         try:
-            catalogue.fetch(wanted.model, wanted.cache_directory)
-            classifier = catalogue.load(wanted.model, wanted.cache_directory, wanted.threads)
+            classifier = load_classifier(settings, on_step)
         except BaseException:
             pool.close()
             raise
-        batcher = Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms)
-        return cls(classifier, batcher, pool, classifier.card.thresholds[wanted.level])
+        return cls(
+            classifier,
+            Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms),
+            pool,
+            classifier.card.thresholds[wanted.level],
+            predict.provenance(classifier, wanted.cache_directory),
+        )
 
     def set_level(self, level: Level) -> None:
         """Flag from another threshold of the model's card on.

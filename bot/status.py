@@ -9,6 +9,7 @@ from rich.table import Table
 
 from bot.probes import Finding
 from bot.settings import ROOT, Settings
+from classifier.engines.values import EngineId, ExportedGraph
 from classifier.models.catalogue import ModelDescription
 from storage import status
 from storage.engine import Database
@@ -75,7 +76,7 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     """
     table = Table("", "", "", box=None, show_header=False)
     for finding in findings:
-        mark = "[green]yes[/]" if finding.ok else "[bold red]no[/]"
+        mark = {True: "[green]yes[/]", False: "[bold red]no[/]", None: "[dim]–[/]"}[finding.ok]
         table.add_row(mark, finding.what, escape(finding.detail))
     return table
 
@@ -93,6 +94,32 @@ def models_table(models: Iterable[ModelDescription]) -> Table:
     for model in models:
         size = f", {model.size_bytes / 1e6:.1f} MB" if model.size_bytes else ""
         table.add_row(model.card.name, model.card.architecture, model.card.licence, model.state + size)
+    return table
+
+
+def export_table(graph: ExportedGraph, engine: EngineId) -> Table:
+    """Lay out what an export is and how far its scores lie from the reference's.
+
+    Args:
+        graph: The export.
+        engine: For which engine it was asked.
+
+    Returns:
+        A table of keys and values.
+    """
+    table = Table(box=None, show_header=False)
+    table.add_row("engine", str(engine))
+    table.add_row("file", str(graph.path))
+    table.add_row("size", f"{graph.path.stat().st_size / 1e6:.1f} MB, SHA-256 {graph.sha256[:12]}…")
+    if graph.fp32_layers:
+        table.add_row("left in fp32", ", ".join(graph.fp32_layers))
+    if (drift := graph.drift) is not None:
+        table.add_row(
+            "compared on", f"{drift.pictures} pictures, {drift.positives} of them scored 0.5 or more"
+        )
+        table.add_row("difference", f"mean {drift.mean:.1e}, p99 {drift.p99:.1e}, max {drift.max:.1e}")
+        changed = ", ".join(f"{share:.2%} at {level}" for level, share in drift.decisions_changed.items())
+        table.add_row("decisions changed", changed)
     return table
 
 

@@ -5,6 +5,7 @@ made on the way where it can be, and nothing scores before it was compared with 
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from classifier.engines import exporting, opening
@@ -57,3 +58,28 @@ def load(
         opening.require(chosen)
     graph = exporting.export(name, chosen, cache_directory=cache_directory, progress=progress)
     return opening.open_engine(chosen, graph, threads)
+
+
+def provenance(classifier: Classifier, cache_directory: Path | None = None) -> dict[str, object]:
+    """What the engine of a loaded model runs, for whoever records its scores.
+
+    Args:
+        classifier: A model that `load` has loaded.
+        cache_directory: As for `load`.
+
+    Returns:
+        Plain values: the file's format and hash, the libraries that made it, the layers left in fp32, and
+        its drift from the reference where it was measured.
+    """
+    graph = exporting.available(
+        classifier.card, EngineId.parse(classifier.engine), cache_directory=cache_directory
+    )
+    if graph is None:
+        return {}
+    return {
+        "format": graph.format,
+        "sha256": graph.sha256,
+        "made_with": dict(graph.made_with),
+        "fp32_layers": list(graph.fp32_layers),
+        "drift": None if graph.drift is None else asdict(graph.drift),
+    }
