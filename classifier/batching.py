@@ -192,7 +192,7 @@ class Batcher:
         """How long the next batch may still wait; None where there is nothing to send."""
         if not self._waiting:
             return None
-        if self._max_wait_s == 0 or len(self._waiting) >= self._max_batch:
+        if len(self._waiting) >= self._max_batch:
             return 0.0
         return self._waiting[0].since_s + self._max_wait_s - time.monotonic()
 

@@ -40,7 +40,7 @@ def measure(reference: ArrayLike, scores: ArrayLike, thresholds: Mapping[Level, 
     Raises:
         ValueError: Where the shapes differ, or there is nothing to compare.
     """
-    # Wide, because decisions are made on Python's floats: 0.8 as float32 lies above 0.8.
+    # Wide, because decisions are made on Python's floats: 0.95 as float32 lies below 0.95.
     wanted, got = np.asarray(reference, np.float64), np.asarray(scores, np.float64)
     if wanted.ndim != 1 or wanted.shape != got.shape or not wanted.size:
         raise ValueError(f"cannot compare scores of shape {got.shape} with {wanted.shape}")

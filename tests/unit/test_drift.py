@@ -77,8 +77,10 @@ def test_one_score_that_is_no_number_refuses_any_engine(
 
 
 def test_a_decision_is_made_as_the_bot_makes_it() -> None:
-    # As float32, 0.8 lies above 0.8, and a score of that value is flagged.
-    assert measure([np.float32(0.8)], [0.79999], {"balanced": 0.8}).decisions_changed["balanced"] == 1
+    # As float32, 0.95 lies below 0.95, so a score of that value is not flagged.
+    below = np.array([0.95], np.float32)
+    for wanted, got in ((below, [0.951]), ([0.951], below)):
+        assert measure(wanted, got, {"balanced": 0.95}).decisions_changed["balanced"] == 1
 
 
 @pytest.mark.parametrize(
