@@ -3,10 +3,12 @@
 import functools
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
 
+from classifier.engines import graph
 from classifier.errors import ModelError
 from classifier.models import architectures
 from classifier.models.open_nsfw import OpenNsfw
@@ -125,3 +127,11 @@ def test_an_unknown_name_is_refused_with_those_that_exist(call: object) -> None:
 def test_open_nsfw_has_no_other_number_of_classes() -> None:
     with pytest.raises(ModelError, match="has 2 classes, not 3"):
         architectures.build("open_nsfw", classes=3)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0"])
+def test_batch_normalisation_is_folded_into_the_convolutions_by_the_export(name: str) -> None:
+    model = onnx.load_model_from_string(graph.export(seeded(name), 224))
+    operators = {node.op_type for node in model.graph.node}
+    assert "Conv" in operators
+    assert "BatchNormalization" not in operators
