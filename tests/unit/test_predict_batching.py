@@ -167,6 +167,7 @@ def test_closing_finishes_the_running_batch_and_fails_what_waits(model: FakeClas
     running = batcher.submit(picture(5))
     assert model.started.acquire(timeout=TIMEOUT_S)
     waiting = [batcher.submit(picture(6)), batcher.submit(picture(7))]
+    assert batcher.submit(picture(8)).cancel()
     closing = threading.Thread(target=batcher.close)
     closing.start()
     for future in waiting:

@@ -103,6 +103,8 @@ def test_a_trial_that_crashed_is_repeated_after_a_day_and_not_before(
     monkeypatch.setattr(trial_store, "RETRY_FAILED_S", 0.0)
     assert store.find_or_try(ENGINE, GRAPH, attempts) == trial()
     assert attempts.made == 2
+    # One that measured something holds for as long as nothing changes.
+    assert store.find(ENGINE, GRAPH) == trial()
 
 
 @pytest.mark.parametrize(
