@@ -12,14 +12,17 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from classifier.engines import artefacts, calibration, exporting
 from classifier.engines.calibration import CalibrationSets
 from classifier.engines.torch_engine import TorchEngine
 from classifier.engines.values import VerificationSet
+from classifier.values import ModelCard
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ def get(
         ModelError: Where they cannot be made.
     """
     card = reference.card
-    path = artefacts.directory(cache_directory) / f"sets-{card.name}-{_key(card.weights_sha256)}.npz"
+    path = location(card, cache_directory)
     try:
         with np.load(path, allow_pickle=False) as found:
             return _sets(found)
@@ -53,20 +56,22 @@ def get(
         log.warning("calibration_sets_unusable", extra={"path": str(path), "reason": str(error)})
     sets = calibration.make_sets(reference.network, card.preprocessing, card.input_px, progress)
     try:
-        _keep(path, sets)
+        keep(path, sets)
     except OSError as error:
         # A full disk costs the time of making them again, not the export.
         log.warning("calibration_sets_not_kept", extra={"path": str(path), "reason": str(error)})
     return sets
 
 
-def _key(weights_sha256: str) -> str:
+def location(card: ModelCard, cache_directory: Path | None) -> Path:
+    """Where a model's sets are kept; another file as soon as anything that they follow from has changed."""
     sizes = [repr(calibration.CALIBRATION_SIZE), repr(calibration.EVALUATION_SIZE)]
-    made_of = [weights_sha256, torch.__version__, exporting.REVISION, *sizes]
-    return artefacts.sha256_of(json.dumps(made_of).encode())[:16]
+    follows_from = [card.weights_sha256, card.preprocessing, torch.__version__, exporting.REVISION, *sizes]
+    key = artefacts.sha256_of(json.dumps(follows_from).encode())[:16]
+    return artefacts.directory(cache_directory) / f"sets-{card.name}-{key}.npz"
 
 
-def _sets(found: Mapping[str, np.ndarray]) -> CalibrationSets:
+def _sets(found: Mapping[str, NDArray[Any]]) -> CalibrationSets:
     return CalibrationSets(
         calibration=found["calibration"],
         evaluation=VerificationSet(found["evaluation"], found["evaluation_scores"]),
@@ -74,7 +79,12 @@ def _sets(found: Mapping[str, np.ndarray]) -> CalibrationSets:
     )
 
 
-def _keep(path: Path, sets: CalibrationSets) -> None:
+def keep(path: Path, sets: CalibrationSets) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        OSError: Where it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
