@@ -1,16 +1,17 @@
-"""JPEG decoding by simplejpeg (libjpeg-turbo), as far as it gives bit for bit what Pillow gives.
+"""Decoding of the JPEGs that Pillow has just written, by simplejpeg, as far as it gives the very same bytes.
 
-Pillow defines the scores. simplejpeg does the same in half the time, but brings a libjpeg of its own, and
-another version of that may round otherwise. So both decode a few samples once per process, and where a single
-byte differs, everything goes by Pillow: slower, never another score.
+Pillow defines the scores. simplejpeg (libjpeg-turbo) reads small pictures in half the time and in the order
+of channels that is asked for, but brings a libjpeg of its own, and another version of that may round
+otherwise. So both decode a few samples once per process, and where a single byte differs, everything goes by
+Pillow: slower, never another score.
 
-Only decoding is taken over: simplejpeg 1.9 compresses with the fast DCT whatever it is asked for, and Pillow
-does not.
+Only this is taken over. simplejpeg 1.9 compresses with the fast DCT whatever it is asked for, and Pillow does
+not. Uploads are decoded by Pillow: from 330x247 to 12 megapixels simplejpeg gained nothing there, once its
+pixels were copied to where the exact resizing needs them.
 """
 
 import functools
 import io
-from typing import Literal
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
@@ -18,12 +19,7 @@ from PIL import Image
 
 from classifier.values import Pixels
 
-Order = Literal["RGB", "BGR", "RGBX"]
-# Sizes that end in the middle of a block, subsampling as in the wild, and both ways to order coefficients.
-_SAMPLES = [
-    ((67, 45), subsampling, progressive) for subsampling in (0, 1, 2) for progressive in (False, True)
-]
-_SAMPLES.append(((224, 224), 2, False))
+_SAMPLES_PX = ((224, 224), (67, 45), (16, 16))
 
 
 @functools.cache
@@ -33,73 +29,44 @@ def equals_pillow() -> bool:
     Returns:
         True where it gave the same bytes throughout.
     """
-    return all(_same(_sample(*sample)) for sample in _SAMPLES)
+    return all(_same(_sample(*size)) for size in _SAMPLES_PX)
 
 
-def size_px(content: bytes) -> tuple[int, int] | None:
-    """What simplejpeg takes for the size of a picture, before it allocates anything.
+def decode_bgr(content: bytes) -> Pixels:
+    """Decode a JPEG that Pillow has written from an RGB picture.
 
     Args:
         content: The file.
 
     Returns:
-        Width and height in pixels; None where it cannot tell.
+        uint8 array (height, width, 3), BGR, C-contiguous.
     """
-    try:
-        height_px, width_px, _, _ = simplejpeg.decode_jpeg_header(content)
-    except ValueError:
-        return None
-    return int(width_px), int(height_px)
+    if equals_pillow():
+        pixels: Pixels = simplejpeg.decode_jpeg(content, colorspace="BGR")
+        return pixels
+    return _by_pillow(content)
 
 
-def decode(content: bytes, order: Order, least_px: tuple[int, int] = (0, 0)) -> Pixels | None:
-    """Decode a JPEG with three channels (or grey, repeated); only where `equals_pillow`.
-
-    Args:
-        content: The file.
-        order: Of the channels; `RGBX` has a fourth that means nothing.
-        least_px: Width and height that must be left: decoded reduced as far as possible, in steps of an
-            eighth. Zeros: in full.
-
-    Returns:
-        uint8 array (height, width, 3 or 4); None for anything out of the ordinary, damage included.
-    """
-    try:
-        pixels: Pixels = simplejpeg.decode_jpeg(
-            content, colorspace=order, min_width=least_px[0], min_height=least_px[1]
-        )
-    except ValueError:  # strict: a mere warning is an error too
-        return None
-    return pixels
+def _by_pillow(content: bytes) -> Pixels:
+    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+        return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
 
 
 def _same(content: bytes) -> bool:
-    with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-        expected = np.asarray(image)
-    rgb, bgr, rgbx = (decode(content, order) for order in ("RGB", "BGR", "RGBX"))
-    return (
-        rgb is not None
-        and bgr is not None
-        and rgbx is not None
-        and np.array_equal(rgb, expected)
-        and np.array_equal(bgr[:, :, ::-1], expected)
-        and np.array_equal(rgbx[:, :, :3], expected)
-    )
+    return np.array_equal(simplejpeg.decode_jpeg(content, colorspace="BGR"), _by_pillow(content))
 
 
-def _sample(size: tuple[int, int], subsampling: int, progressive: bool) -> bytes:
-    """A picture with edges, slopes and noise, compressed by Pillow."""
-    rng = np.random.default_rng(subsampling)
+def _sample(width: int, height: int) -> bytes:
+    """A picture with edges, slopes and noise, compressed as the preprocessing does."""
+    rng = np.random.default_rng(width)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
-    image = Image.blend(
-        coarse.resize(size, Image.Resampling.BICUBIC), coarse.resize(size, Image.Resampling.NEAREST), 0.5
-    )
-    noisy = np.asarray(image) // 2 + rng.integers(0, 128, (size[1], size[0], 3), dtype=np.uint8)
+    smooth = coarse.resize((width, height), Image.Resampling.BICUBIC)
+    edges = coarse.resize((width, height), Image.Resampling.NEAREST)
+    noise = rng.integers(0, 128, (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(np.asarray(Image.blend(smooth, edges, 0.5)) // 2 + noise)
     with io.BytesIO() as buffer:
-        Image.fromarray(noisy).save(
-            buffer, "JPEG", quality=85, subsampling=subsampling, progressive=progressive
-        )
+        image.save(buffer, format="JPEG")
         return buffer.getvalue()
 
 
-__all__ = ["Order", "decode", "equals_pillow", "size_px"]
+__all__ = ["decode_bgr", "equals_pillow"]

@@ -35,8 +35,7 @@ class Preprocess(Protocol):
         """Prepare a decoded picture.
 
         Args:
-            image: Upright, without alpha; other modes than RGB and RGBX (RGB with a fourth channel that
-                means nothing) are converted as Pillow does.
+            image: Upright, without alpha; other modes than RGB are converted as Pillow does.
 
         Returns:
             uint8 array (input_px, input_px, 3), BGR, 0..255, C-contiguous.
@@ -70,7 +69,7 @@ class OpenNsfwV1:
 
     def prepare(self, image: Image.Image) -> Pixels:
         """See `Preprocess.prepare`."""
-        if image.mode not in ("RGB", "RGBX"):
+        if image.mode != "RGB":
             image = image.convert("RGB")
         return self._compress(self._shrink(image))
 
@@ -94,7 +93,7 @@ class OpenNsfwV1:
         """
         side = self._RESIZED_PX
         margin = (side - self.input_px) // 2
-        if image.width < image.height:
+        if image.width < image.height or image.size == (side, side):
             image = image.resize((side, side), Image.Resampling.BILINEAR)
             return image.crop((margin, margin, side - margin, side - margin))
         left, top = image.width * margin / side, image.height * margin / side
@@ -104,11 +103,7 @@ class OpenNsfwV1:
     def _compress(self, image: Image.Image) -> Pixels:
         with io.BytesIO() as buffer:
             image.save(buffer, format="JPEG")
-            if jpeg.equals_pillow() and (bgr := jpeg.decode(buffer.getvalue(), "BGR")) is not None:
-                return bgr
-            with Image.open(buffer, formats=("JPEG",)) as reloaded:
-                rgb = np.asarray(reloaded)
-        return np.ascontiguousarray(rgb[:, :, ::-1])
+            return jpeg.decode_bgr(buffer.getvalue())
 
 
 _KNOWN: dict[str, Preprocess] = {preprocess.id: preprocess for preprocess in (OpenNsfwV1(),)}

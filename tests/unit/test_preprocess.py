@@ -58,12 +58,7 @@ varied = st.builds(
 @given(varied)
 def test_every_shortcut_gives_the_bytes_of_the_published_steps(picture: np.ndarray) -> None:
     image = Image.fromarray(picture)
-    expected = plainly(image)
-    np.testing.assert_array_equal(V1.prepare(image), expected)
-    height, width = picture.shape[:2]
-    padded = np.dstack([picture, picture[:, :, 0]])
-    with_filler = Image.frombuffer("RGBX", (width, height), padded.tobytes(), "raw", "RGBX", 0, 1)
-    np.testing.assert_array_equal(V1.prepare(with_filler), expected)
+    np.testing.assert_array_equal(V1.prepare(image), plainly(image))
 
 
 @pytest.mark.parametrize(
