@@ -38,6 +38,9 @@ def decode(
     frames = 0
     first_error: DecodeError | None = None
     for part in parts:
+        if frames >= limits.max_frames:
+            report.truncated = True
+            break
         try:
             for picture in pictures(part, limits, report):
                 frames += 1

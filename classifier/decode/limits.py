@@ -32,6 +32,8 @@ class DecodeLimits:
         max_pixels: Largest picture, width x height.
         max_frames: Most frames handed out for one file.
         jobs_per_worker: A worker is replaced after so many files.
+        reduced_jpeg_px: JPEGs are decoded at a half, quarter or eighth of their size as long as that many
+            pixels of the shorter side are left; several times as fast, but scores change. None: never.
         sampling_mode: How closely videos are looked at, see `SamplingPolicy.mode`.
         sampling_interval_s: Seconds between two frames of a video or animation, None for the rule.
         sampling_order: See `SamplingPolicy.order`.
@@ -45,6 +47,7 @@ class DecodeLimits:
     max_pixels: int = 120_000_000
     max_frames: int = 1000
     jobs_per_worker: int = 500
+    reduced_jpeg_px: int | None = None
     sampling_mode: SamplingMode = "exact"
     sampling_interval_s: float | None = None
     sampling_order: SamplingOrder = "sequential"

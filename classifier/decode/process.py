@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from classifier.decode import wire
+from classifier.decode import area, wire
 from classifier.decode.limits import DecodeLimits
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 # Room for some frames, so that the worker decodes on while the model is busy.
 _PIPE_BYTES = 1024 * 1024
+_KEPT_BYTES = 64 * 1024 * 1024
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
@@ -43,23 +44,16 @@ class WorkerProcess:
     """
 
     def __init__(self, limits: DecodeLimits) -> None:
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",  # nothing from the working directory
-                "-m",
-                "classifier.decode.worker",
-                str(os.getpid()),
-                json.dumps(dataclasses.asdict(limits)),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=_bare_environment(),
-            cwd="/",
-            start_new_session=True,  # a Ctrl-C in the terminal is for the daemon to handle
-        )
+        self._area = area.PoolArea.create()
+        try:
+            self._process = _start(limits, self._area)
+        except OSError:
+            if self._area is not None:
+                self._area.close()
+            raise
+        finally:
+            if self._area is not None:
+                self._area.handed_over()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input = self._process.stdin
@@ -69,6 +63,9 @@ class WorkerProcess:
         os.set_blocking(self._output.fileno(), False)
         self._poll = select.poll()
         self._poll.register(self._output.fileno(), select.POLLIN)
+        self._takes_more = select.poll()
+        self._takes_more.register(self._input.fileno(), select.POLLOUT)
+        self._copied_slots = 0
         self._numbers = itertools.count(1)
         # Held while a file descriptor is in use: a closed one may be somebody else's the next moment.
         self._using = threading.Lock()
@@ -106,6 +103,7 @@ class WorkerProcess:
             WorkerGone: Where it has ended.
         """
         self.jobs = next(self._numbers)
+        self._copied_slots = 0
         self._send({"job": self.jobs, "parts": list(parts), "preprocessing": preprocessing})
 
     def stop_job(self) -> None:
@@ -134,7 +132,12 @@ class WorkerProcess:
         with self._using:
             header = wire.unpack_header(bytes(self._read(wire.HEADER.size, deadline_s)))
             values = wire.unpack_values(bytes(self._read(header.json_bytes, deadline_s)))
-            return header, values, self._read(header.pixel_bytes, deadline_s)
+            pixels = self._read(header.pixel_bytes, deadline_s)
+            if header.kind == wire.FRAMES and not pixels:
+                pixels = self._copy(values)
+        if self._copied_slots >= area.CREDIT_AFTER:
+            self._give_back_slots()
+        return header, values, pixels
 
     def exit_status(self) -> int:
         """Its exit status, negative for a signal; waits for it, after making sure that it ends."""
@@ -152,9 +155,27 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
         with self._using:
+            if self._area is not None:
+                self._area.close()
             with contextlib.suppress(OSError):
                 self._input.close()
             self._output.close()
+
+    def _copy(self, values: dict[str, Any]) -> bytearray:
+        """The pixels of a message that only names their slot."""
+        place = wire.unpack_place(values, area.SLOTS, area.SLOT_BYTES)
+        if place is None or self._area is None:
+            raise wire.WireError("frames without pixels")
+        self._copied_slots += 1
+        return self._area.copy(*place)
+
+    def _give_back_slots(self) -> None:
+        # One that has ended has nothing to wait for. One that does not read must not make the pool wait.
+        if not self._takes_more.poll(0):
+            raise wire.WireError("it sends frames, but does not read")
+        with contextlib.suppress(WorkerGone):
+            self._send({"free": self._copied_slots})
+        self._copied_slots = 0
 
     def _send(self, values: dict[str, Any]) -> None:
         rest = memoryview(json.dumps(values).encode("ascii") + b"\n")
@@ -172,16 +193,39 @@ class WorkerProcess:
             raise WorkerGone("it was ended")
         try:
             while rest:
-                left_ms = (deadline_s - time.monotonic()) * 1000
-                if left_ms <= 0 or not self._poll.poll(left_ms):
-                    raise WorkerTimeout("no answer in time")
                 received = self._output.readinto(rest)  # type: ignore[attr-defined]
                 if received == 0:
                     raise WorkerGone("it ended")
                 rest = rest[received or 0 :]
+                if received is None:
+                    left_ms = (deadline_s - time.monotonic()) * 1000
+                    if left_ms <= 0 or not self._poll.poll(left_ms):
+                        raise WorkerTimeout("no answer in time")
         except OSError as error:
             raise WorkerGone(f"it ended: {error}") from error
         return content
+
+
+def _start(limits: DecodeLimits, shared: area.PoolArea | None) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-P",  # nothing from the working directory
+            "-m",
+            "classifier.decode.worker",
+            str(os.getpid()),
+            json.dumps(dataclasses.asdict(limits)),
+            "" if shared is None else str(shared.fd),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        env=_bare_environment(),
+        cwd="/",
+        pass_fds=() if shared is None else (shared.fd,),
+        start_new_session=True,  # a Ctrl-C in the terminal is for the daemon to handle
+    )
 
 
 def _bare_environment() -> dict[str, str]:
@@ -195,6 +239,12 @@ def _bare_environment() -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        "OPENCV_FOR_THREADS_NUM": "1",
+        # A picture of 12 megapixels takes 48 MB, and getting them from the system page by page costs a
+        # quarter of the time. So glibc keeps them from one picture to the next; an idle worker gives them
+        # back.
+        "MALLOC_TRIM_THRESHOLD_": str(_KEPT_BYTES),
+        "MALLOC_MMAP_THRESHOLD_": str(_KEPT_BYTES // 2),
     }
 
 

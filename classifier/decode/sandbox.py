@@ -208,7 +208,8 @@ class DecodeStream:
     """The frames of one file, in lists of one to eight as they come. Leaving early stops the job.
 
     Made by `DecodePool.open`. The time the reader takes between lists does not count against the wall clock,
-    and while it is busy the worker decodes ahead by no more than the pipe holds and one list.
+    and while it is busy the worker decodes ahead by no more than the shared area or the pipe holds, and one
+    list.
     """
 
     def __init__(self, pool: DecodePool, worker: WorkerProcess, limits: DecodeLimits) -> None:
@@ -264,6 +265,8 @@ class DecodeStream:
                 frames = wire.unpack_frames(values, pixels)
                 self._status = wire.unpack_status(values)
                 self._frames += len(frames)
+                if self._frames > self._limits.max_frames:
+                    raise wire.WireError(f"{self._frames} frames")  # noqa: TRY301
                 return frames
             if header.kind == wire.END:
                 self._status = wire.unpack_status(values)

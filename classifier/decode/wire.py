@@ -4,7 +4,7 @@ A worker that a hostile file has taken over may send anything. Unpickling that w
 daemon, so the pool reads lengths and plain values only, and checks each of them.
 
 A message is `kind` (1 byte), length of the JSON (4 bytes, big endian), length of the pixels (4 bytes), then
-both.
+both. Pixels may instead lie in a slot of the shared area, which the JSON then names.
 """
 
 import json
@@ -31,7 +31,7 @@ _KINDS: Mapping[str, MediaKind] = {
     "video": "video",
     "document": "document",
 }
-_DECODERS = frozenset({"", "pillow", "opencv", "pyav"})
+_DECODERS = frozenset({"", "pillow", "pillow-1/2", "pillow-1/4", "pillow-1/8", "opencv", "pyav"})
 _MODES: Mapping[object, CoverageMode] = {"": "", "exact": "exact", "economical": "economical"}
 _MAX_SIDE_PX = 4096
 
@@ -83,12 +83,13 @@ def pack(kind: bytes, values: Mapping[str, Any], pixels: bytes = b"") -> bytes:
     return HEADER.pack(kind, len(text), len(pixels)) + text + pixels
 
 
-def pack_frames(frames: Sequence[Frame], status: Status) -> bytes:
+def pack_frames(frames: Sequence[Frame], status: Status, slot: int | None = None) -> bytes:
     """Build a message of frames.
 
     Args:
         frames: One to eight frames of equal shape.
         status: How the job stands.
+        slot: Where in the shared area the pixels lie; None: they are part of the message.
 
     Returns:
         The bytes to write.
@@ -98,6 +99,8 @@ def pack_frames(frames: Sequence[Frame], status: Status) -> bytes:
         "shape": frames[0].pixels.shape,
         "frames": [[frame.at_s, frame.page] for frame in frames],
     }
+    if slot is not None:
+        return pack(FRAMES, {**values, "slot": slot})
     return pack(FRAMES, values, b"".join(frame.pixels.tobytes() for frame in frames))
 
 
@@ -188,6 +191,32 @@ def unpack_status(values: Mapping[str, Any]) -> Status:
     )
 
 
+def unpack_place(values: Mapping[str, Any], slots: int, slot_bytes: int) -> tuple[int, int] | None:
+    """Read where in the shared area the pixels of a message lie.
+
+    Args:
+        values: From a message of frames.
+        slots: How many slots there are.
+        slot_bytes: Size of each.
+
+    Returns:
+        Slot and number of bytes, both within bounds; None where the pixels are part of the message.
+
+    Raises:
+        WireError: Where they are out of bounds or the values do not fit each other.
+    """
+    if "slot" not in values:
+        return None
+    slot = values["slot"]
+    if type(slot) is not int or not 0 <= slot < slots:
+        raise WireError(f"frames in slot {slot!r}")
+    shape, rows = _described(values)
+    size_bytes = len(rows) * shape[0] * shape[1] * shape[2]
+    if size_bytes > slot_bytes:
+        raise WireError(f"frames of {size_bytes} bytes in a slot of {slot_bytes}")
+    return slot, size_bytes
+
+
 def unpack_frames(values: Mapping[str, Any], pixels: bytearray) -> list[Frame]:
     """Read the frames of a message.
 
@@ -201,13 +230,7 @@ def unpack_frames(values: Mapping[str, Any], pixels: bytearray) -> list[Frame]:
     Raises:
         WireError: Where the values do not fit each other.
     """
-    shape, rows = values.get("shape"), values.get("frames")
-    if not (isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)):
-        raise WireError("frames without a shape")
-    if not (0 < shape[0] <= _MAX_SIDE_PX and 0 < shape[1] <= _MAX_SIDE_PX and shape[2] == 3):
-        raise WireError(f"frames of shape {shape}")
-    if not (isinstance(rows, list) and 0 < len(rows) <= MAX_FRAMES_PER_MESSAGE):
-        raise WireError("no frames, or too many")
+    shape, rows = _described(values)
     if len(pixels) != len(rows) * shape[0] * shape[1] * shape[2]:
         raise WireError("pixels do not fill the frames")
     arrays = np.frombuffer(pixels, np.uint8).reshape(len(rows), *shape)
@@ -238,6 +261,18 @@ def unpack_failure(values: Mapping[str, Any]) -> tuple[DecodeCode, str]:
     if not isinstance(code, str) or code not in DECODE_CODES or not isinstance(message, str):
         raise WireError(f"unknown code {code!r}")
     return code, message[:1000]  # type: ignore[return-value]
+
+
+def _described(values: Mapping[str, Any]) -> tuple[list[int], list[Any]]:
+    """The shape of frames, and a row for each."""
+    shape, rows = values.get("shape"), values.get("frames")
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)):
+        raise WireError("frames without a shape")
+    if not (0 < shape[0] <= _MAX_SIDE_PX and 0 < shape[1] <= _MAX_SIDE_PX and shape[2] == 3):
+        raise WireError(f"frames of shape {shape}")
+    if not (isinstance(rows, list) and 0 < len(rows) <= MAX_FRAMES_PER_MESSAGE):
+        raise WireError("no frames, or too many")
+    return shape, rows
 
 
 def _plain(status: Status) -> dict[str, Any]:
@@ -279,6 +314,7 @@ __all__ = [
     "unpack_failure",
     "unpack_frames",
     "unpack_header",
+    "unpack_place",
     "unpack_status",
     "unpack_values",
 ]

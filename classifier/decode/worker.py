@@ -22,7 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+from classifier import jpeg
 from classifier.decode import wire
+from classifier.decode.area import WorkerArea
 from classifier.decode.limits import DecodeLimits, allow_cpu, confine
 from classifier.decode.picture import Report
 from classifier.errors import DecodeError, ModelError
@@ -31,6 +33,7 @@ from classifier.values import Frame, MediaPart
 _PR_SET_PDEATHSIG = 1
 # A reader that is fast waits this long at most for frames that are ready.
 _FLUSH_AFTER_S = 0.2
+_IDLE_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +56,50 @@ def main() -> None:
     sys.excepthook = _Reporter(output)
     _die_with_parent(int(sys.argv[1]))
     limits = DecodeLimits(**json.loads(sys.argv[2]))
+    area = WorkerArea(int(sys.argv[3]) if sys.argv[3] else None)
     _load_decoders(limits)
     confine(limits)
     jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
     stopped = _Stopped()
-    threading.Thread(target=_listen, args=(jobs, stopped), daemon=True).start()
+    threading.Thread(target=_listen, args=(jobs, stopped, area), daemon=True).start()
     output.write(wire.pack(wire.READY, {}))
     while True:
-        job = jobs.get()
+        job = _next(jobs)
         allow_cpu(limits)
-        for message in _messages(job, limits, stopped):
+        for message in _messages(job, limits, stopped, area):
             output.write(message)
 
 
-def _messages(job: _Job, limits: DecodeLimits, stopped: _Stopped) -> Iterator[bytes]:
-    started_s = time.process_time()
+def _next(jobs: queue.SimpleQueue[_Job]) -> _Job:
+    """Wait for a job; a worker without one gives back the memory that it keeps warm for the next picture."""
+    try:
+        return jobs.get(timeout=_IDLE_AFTER_S)
+    except queue.Empty:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+        if trim is not None:
+            trim(0)
+        return jobs.get()
+
+
+def _messages(job: _Job, limits: DecodeLimits, stopped: _Stopped, area: WorkerArea) -> Iterator[bytes]:
+    # The thread's clock, since one thread decodes: under a limit of CPU time, Linux moves the clock of the
+    # process on with the scheduler's ticks only, and most pictures take less than one.
+    started_s = time.thread_time()
     report = Report()
     try:
-        for frames in _batches(job, limits, report, stopped):
-            yield wire.pack_frames(frames, wire.Status(report, time.process_time() - started_s))
+        for frames, is_last in _batches(job, limits, report, stopped, area):
+            slot = None
+            if area.fits(frames[0]):
+                slot = area.write(frames, lambda: stopped.number >= job.number)
+                if slot is None:
+                    report.truncated = True
+                    break
+            status = wire.Status(report, time.thread_time() - started_s)
+            if is_last:
+                # Both at once: the pool then need not be woken twice for a still picture.
+                yield wire.pack_frames(frames, status, slot) + wire.pack_end(status)
+                return
+            yield wire.pack_frames(frames, status, slot)
     except DecodeError as error:
         yield wire.pack(wire.FAILED, {"code": error.code, "message": error.message[:1000]})
     except MemoryError:
@@ -80,11 +108,13 @@ def _messages(job: _Job, limits: DecodeLimits, stopped: _Stopped) -> Iterator[by
     except ModelError as error:
         yield wire.pack(wire.BROKEN, {"message": str(error)[:1000]})
     else:
-        yield wire.pack_end(wire.Status(report, time.process_time() - started_s))
+        yield wire.pack_end(wire.Status(report, time.thread_time() - started_s))
 
 
-def _batches(job: _Job, limits: DecodeLimits, report: Report, stopped: _Stopped) -> Iterator[list[Frame]]:
-    """Frames in small lists as they come, so that scoring overlaps and a stop saves work."""
+def _batches(
+    job: _Job, limits: DecodeLimits, report: Report, stopped: _Stopped, area: WorkerArea
+) -> Iterator[tuple[list[Frame], bool]]:
+    """Frames in small lists as they come, so that scoring overlaps and a stop saves work; True: the last."""
     from classifier import preprocess
     from classifier.decode.job import decode
 
@@ -95,20 +125,25 @@ def _batches(job: _Job, limits: DecodeLimits, report: Report, stopped: _Stopped)
             report.truncated = True
             break
         batch.append(frame)
-        if len(batch) == wire.MAX_FRAMES_PER_MESSAGE or time.monotonic() - began_s > _FLUSH_AFTER_S:
-            yield batch
+        most = min(area.fits(frame) or wire.MAX_FRAMES_PER_MESSAGE, wire.MAX_FRAMES_PER_MESSAGE)
+        if len(batch) >= most or time.monotonic() - began_s > _FLUSH_AFTER_S:
+            yield batch, False
             batch, began_s = [], time.monotonic()
     if batch:
-        yield batch
+        yield batch, True
 
 
-def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped) -> None:
-    """Take jobs and stops even while a job runs; without a parent, end at once."""
+def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped, area: WorkerArea) -> None:
+    """Take jobs, stops and slots even while a job runs; without a parent, end at once."""
     for line in sys.stdin.buffer:
         values = json.loads(line)
-        if "stop" in values:
+        if "free" in values:
+            area.free(values["free"])
+        elif "stop" in values:
             stopped.number = values["stop"]
+            area.wake()
         else:
+            area.begin_job()
             parts = tuple(MediaPart(Path(path), page) for path, page in values["parts"])
             jobs.put(_Job(values["job"], parts, values["preprocessing"]))
     os._exit(0)
@@ -160,18 +195,16 @@ def _die_with_parent(parent_pid: int) -> None:
 
 
 def _load_decoders(limits: DecodeLimits) -> None:
-    """Load what every job needs; OpenCV reads its limits and its manners from the environment."""
+    """Load what every job needs; OpenCV, if a job needs it, reads limits and manners from the environment."""
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(limits.max_pixels)
     os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
-    import cv2
-
-    cv2.setNumThreads(1)
     # Pillow's own alarm is set off by `check_picture` earlier, and by this for what hides behind a header.
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = limits.max_pixels
     importlib.import_module("classifier.decode.job")
+    jpeg.equals_pillow()
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
+from classifier.decode import process
+from classifier.decode.area import PoolArea
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool, DecodePoolClosed
 from classifier.errors import ClassifierError, DecodeError
@@ -69,7 +72,8 @@ def test_a_picture_arrives_as_the_preprocessing_leaves_it(pool, jpeg):
     assert [frame.pixels.shape for frame in frames] == [(224, 224, 3)]
     assert frames[0].pixels.dtype == np.uint8
     assert media.corner_names(frames[0].pixels, "bgr") == "RGBY"
-    assert (summary.kind, summary.decoder, summary.frames, summary.truncated) == ("image", "pillow", 1, False)
+    assert (summary.kind, summary.decoder, summary.frames) == ("image", "pillow", 1)
+    assert not summary.truncated
     assert summary.decode_s > 0
 
 
@@ -81,6 +85,78 @@ def test_a_video_arrives_in_small_lists_with_its_times(pool, film):
     assert times_s == sorted(times_s)
     assert (len(times_s), times_s[0], times_s[-1]) == (stream.summary.frames, 0.0, 39.5)
     assert (stream.summary.kind, stream.summary.truncated) == ("video", False)
+
+
+def test_without_shared_memory_the_same_frames_come_through_the_pipe(pool, film, monkeypatch):
+    shared, _ = frames_of(pool, film)
+    monkeypatch.setattr(PoolArea, "create", lambda: None)
+    with DecodePool(DecodeLimits(), workers=1) as other:
+        piped, _ = frames_of(other, film)
+    assert [frame.at_s for frame in shared] == [frame.at_s for frame in piped]
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(shared, piped, strict=True))
+
+
+def test_frames_stay_as_they_are_while_later_ones_arrive(pool, film):
+    """Many more than the shared area holds: none is overwritten in the reader's hands."""
+    with pool.open([MediaPart(film)], PREPROCESSING) as stream:
+        seen = [(frame.pixels, frame.pixels.copy()) for frames in stream for frame in frames]
+    assert len(seen) > 32
+    assert all(np.array_equal(pixels, copy) for pixels, copy in seen)
+
+
+HOSTILE = """
+import json, sys, time
+from classifier.decode import wire
+from classifier.decode.picture import Report
+
+def send(content):
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+send(wire.pack(wire.READY, {}))
+sys.stdin.buffer.readline()
+values = {"kind": "image", "decoder": "pillow", "truncated": False, "cpu_s": 0.0, "duration_s": None,
+          "shape": [224, 224, 3], "frames": [[None, None]], **json.loads(sys.argv[1])}
+try:
+    for _ in range(100_000):  # without ever reading what the pool says
+        send(wire.pack(wire.FRAMES, values))
+except BrokenPipeError:
+    pass
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"slot": 0},  # for ever, although the limit allows a thousand frames
+        {"slot": 4},
+        {"slot": -1},
+        {"slot": 0, "shape": [4000, 4000, 3]},
+        {},
+    ],
+)
+@pytest.mark.parametrize("max_frames", [1000, 10**6])
+def test_a_worker_in_hostile_hands_costs_its_file_and_itself(monkeypatch, jpeg, says, max_frames):
+    start = process._start
+
+    def start_hostile(limits, shared):
+        command = [sys.executable, "-c", HOSTILE, json.dumps(says)]
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+
+    monkeypatch.setattr(process, "_start", start_hostile)
+    with DecodePool(DecodeLimits(max_frames=max_frames), workers=1) as pool:
+        monkeypatch.setattr(process, "_start", start)
+        assert code_of(pool, jpeg) == "undecodable"
+        assert len(frames_of(pool, jpeg)[0]) == 1
+        assert pool.restarts == 1
 
 
 def test_rendered_pages_of_a_document_keep_their_numbers_and_a_bad_one_costs_itself(pool, jpeg, tmp_path):

@@ -67,7 +67,43 @@ def test_damaged_exif_data_costs_the_orientation_only(tmp_path):
 def test_a_large_jpeg_is_decoded_in_full_because_reduced_decoding_moves_scores(tmp_path):
     media.photo(1200, 800).resize((2400, 1600)).save(tmp_path / "x", "JPEG")
     with Image.open(tmp_path / "x") as whole:
-        assert np.array_equal(np.asarray(only(tmp_path / "x", "JPEG")[0]), np.asarray(whole))
+        image, report = only(tmp_path / "x", "JPEG")
+        assert np.array_equal(np.asarray(image), np.asarray(whole))
+    assert report.decoder == "pillow"
+
+
+@pytest.mark.parametrize(
+    ("least_px", "decoder", "size"),
+    [
+        (401, "pillow", (1203, 801)),
+        (400, "pillow-1/2", (602, 401)),
+        (201, "pillow-1/2", (602, 401)),
+        (200, "pillow-1/4", (301, 201)),
+        (100, "pillow-1/8", (151, 101)),
+        (1, "pillow-1/8", (151, 101)),
+    ],
+)
+@pytest.mark.parametrize("turn", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_reduced_decoding_leaves_what_was_asked_for_and_says_so(
+    tmp_path, least_px, decoder, size, turn, mode
+):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    media.corners(1203, 801).convert(mode).save(tmp_path / "x", "JPEG", exif=exif)
+    pictures, report = decoded(tmp_path / "x", "JPEG", DecodeLimits(reduced_jpeg_px=least_px))
+    image = pictures[0].content
+    assert (report.decoder, image.size) == (decoder, size if turn == 1 else size[::-1])
+    if mode != "L":
+        assert media.corner_names(image) == ("RGBY" if turn == 1 else "BRYG")
+
+
+def test_a_damaged_jpeg_is_not_reduced(tmp_path):
+    media.photo(400, 300).save(tmp_path / "x", "JPEG", quality=90)
+    content = (tmp_path / "x").read_bytes()
+    (tmp_path / "x").write_bytes(content[: len(content) * 3 // 4])
+    pictures, report = decoded(tmp_path / "x", "JPEG", DecodeLimits(reduced_jpeg_px=100))
+    assert (report.decoder, report.truncated, pictures[0].content.width) == ("pillow", True, 400)
 
 
 def test_cmyk_as_adobe_stores_it_is_not_inverted(tmp_path):
@@ -223,3 +259,12 @@ def test_a_message_does_not_name_the_temporary_file(tmp_path):
         list(decode([MediaPart(path)], preprocess.get("open_nsfw-v1"), DecodeLimits(), Report()))
     assert caught.value.code == "undecodable"
     assert "upload-secret" not in caught.value.message
+
+
+def test_the_limit_of_frames_holds_for_all_parts_together(tmp_path):
+    media.corners().save(tmp_path / "x", "PNG")
+    parts = [MediaPart(tmp_path / "x", page) for page in range(1, 6)]
+    report = Report()
+    frames = decode(parts, preprocess.get("open_nsfw-v1"), DecodeLimits(max_frames=3), report)
+    assert [frame.page for frame in frames] == [1, 2, 3]
+    assert report.truncated

@@ -73,6 +73,29 @@ def test_frames_that_do_not_fit_their_description_are_refused(change):
         wire.unpack_frames({**GOOD, **change}, bytearray(12))
 
 
+@pytest.mark.parametrize("slot", [-1, 4, True, 1.0, "1", None, [0]])
+def test_slots_that_do_not_exist_are_refused(slot):
+    assert wire.unpack_place({**GOOD, "slot": 3}, 4, 12) == (3, 12)
+    with pytest.raises(wire.WireError):
+        wire.unpack_place({**GOOD, "slot": slot}, 4, 12)
+
+
+@pytest.mark.parametrize(
+    "change", [{"shape": [2, 3, 3]}, {"shape": [-2, 2, 3]}, {"shape": [2, 2]}, {"frames": []}, {"frames": 1}]
+)
+def test_frames_that_do_not_fit_their_slot_are_refused(change):
+    with pytest.raises(wire.WireError):
+        wire.unpack_place({**GOOD, "slot": 0, **change}, 4, 12)
+
+
+def test_frames_in_a_slot_take_no_room_in_the_message():
+    sent = [Frame(np.zeros((4, 6, 3), np.uint8))]
+    header, values, _ = unpacked(wire.pack_frames(sent, wire.Status(Report(), 0.0), slot=2))
+    assert header.pixel_bytes == 0
+    assert wire.unpack_place(values, 4, 1000) == (2, 72)
+    assert wire.unpack_place(GOOD, 4, 1000) is None
+
+
 def test_codes_that_are_none_of_ours_are_refused():
     assert wire.unpack_failure({"code": "audio", "message": "x"}) == ("audio", "x")
     for values in ({"code": "safe", "message": "x"}, {"code": ["audio"], "message": "x"}, {"code": "audio"}):
@@ -87,13 +110,14 @@ json_values = st.recursive(
     ),
     max_leaves=8,
 )
-KEYS = ["shape", "frames", "kind", "decoder", "truncated", "duration_s", "cpu_s", "code", "message"]
+KEYS = ["shape", "frames", "slot", "kind", "decoder", "truncated", "duration_s", "cpu_s", "code", "message"]
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), json_values), st.binary(max_size=40))
 def test_whatever_a_worker_says_is_understood_or_refused(values, pixels):
     for read in (
         lambda: wire.unpack_frames(values, bytearray(pixels)),
+        lambda: wire.unpack_place(values, 4, 1000),
         lambda: wire.unpack_status(values),
         lambda: wire.unpack_failure(values),
     ):
