@@ -136,8 +136,10 @@ time.sleep(600)
         {},
     ],
 )
-@pytest.mark.parametrize("max_frames", [1000, 10**6])
-def test_a_worker_in_hostile_hands_costs_its_file_and_itself(monkeypatch, jpeg, says, max_frames):
+@pytest.mark.parametrize(("max_frames", "reason"), [(1000, "1001 frames"), (10**6, "does not read")])
+def test_a_worker_in_hostile_hands_costs_its_file_and_itself(
+    monkeypatch, jpeg, caplog, says, max_frames, reason
+):
     start = process._start
 
     def start_hostile(limits, shared):
@@ -157,6 +159,9 @@ def test_a_worker_in_hostile_hands_costs_its_file_and_itself(monkeypatch, jpeg, 
         assert code_of(pool, jpeg) == "undecodable"
         assert len(frames_of(pool, jpeg)[0]) == 1
         assert pool.restarts == 1
+    (record,) = [one for one in caplog.records if one.msg == "decode_worker_misbehaved"]
+    if says == {"slot": 0}:
+        assert reason in record.reason
 
 
 def test_rendered_pages_of_a_document_keep_their_numbers_and_a_bad_one_costs_itself(pool, jpeg, tmp_path):
