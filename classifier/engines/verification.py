@@ -1,9 +1,8 @@
 """Which engines may score on this machine, and which of them `auto` takes.
 
 A graph that was exact where it was made may not be so under another version of a library or on another
-processor, so an engine scores nothing here before it has been tried here. What is missing is made on the way:
-graphs are exported where torch and onnx are installed, trials are run; both are kept, so that it costs time
-once. An engine that cannot be had or fails is no error as long as another one can be used.
+processor, so `auto` takes nothing that has not been tried here. What is missing is made on the way:
+graphs are exported where torch and onnx are installed, trials are run; both are kept, so it costs time once.
 """
 
 import hashlib
