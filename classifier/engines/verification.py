@@ -3,6 +3,7 @@
 A graph that was exact where it was made may not be so under another version of a library or on another
 processor, so `auto` takes nothing that has not been tried here. What is missing is made on the way:
 graphs are exported where torch and onnx are installed, trials are run; both are kept, so it costs time once.
+An engine that cannot be had or fails is no error as long as another one can be used.
 """
 
 import hashlib
