@@ -2,8 +2,8 @@
 
 A picture that finds the model idle goes at once and alone; those that come while it is busy travel together
 next. So a single upload never waits, and under load batches grow by themselves to what the producers keep on
-their way. Waiting for more was measured and does not pay: on the engines that `auto` takes, a picture costs
-as much alone as in a batch, or up to a quarter more, and where that matters batches are full anyway.
+their way. By default nobody waits for company: on the engines that `auto` takes, a picture costs as much
+alone as in a batch, or up to a quarter more, and where that matters batches fill by themselves.
 
 Every future ends: with a score, with the model's error, or with an error that says the batcher was closed.
 """
