@@ -10,6 +10,7 @@ and documentation of kept ones without measuring.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import tempfile
@@ -77,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--engines", type=_names, metavar="NAME,…", default=ENGINES)
     parser.add_argument("--cores", type=lambda text: tuple(map(int, text.split(","))), metavar="COUNT,…")
     parser.add_argument("--quick", action="store_true", help="one model, one core, two short rounds")
+    parser.add_argument("--rounds", type=int, help="after the one that tries the batches")
     parser.add_argument("--min-rate", type=float, default=12.0, help="pictures a second that are wanted")
     parser.add_argument("--max-mb", type=float, default=300.0, help="resident megabytes that are allowed")
     parser.add_argument("--save", type=Path, help="keep the figures in this JSON file")
@@ -101,6 +103,8 @@ def _measure(arguments: argparse.Namespace, console: Console) -> Figures:
     usable = sorted(os.sched_getaffinity(0))
     cores = [tuple(usable[:count]) for count in arguments.cores if count <= len(usable)]
     pace = QUICK if arguments.quick else FULL
+    if arguments.rounds:
+        pace = dataclasses.replace(pace, rounds=arguments.rounds)
     results: list[Result] = []
     columns = (
         TextColumn("{task.description}"),

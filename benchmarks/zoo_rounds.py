@@ -19,7 +19,7 @@ from typing import Any, Self
 from benchmarks.zoo_cell import Job
 
 BATCHES = (1, 4, 16, 32)
-_PATIENCE_S = 2.0
+_PATIENCE_S = 1.0
 """A batch that would take longer for one call is not tried: nobody would fill it."""
 _GIVE_UP = 0.8
 """Larger batches are not tried once one is slower than this part of the best."""
@@ -46,7 +46,7 @@ class Pace:
     slice_s: float
 
 
-FULL = Pace(rounds=3, slice_s=0.3)
+FULL = Pace(rounds=2, slice_s=0.25)
 QUICK = Pace(rounds=1, slice_s=0.15)
 
 

@@ -85,10 +85,11 @@ class FakeCell:
     def __init__(self, picture_s: dict[int, float]) -> None:
         self.picture_s = picture_s
         self.asked: list[int] = []
+        self.extra_bytes = 0
 
     def measure(self, batch: int, seconds: float, *, warm: bool) -> tuple[list[float], int]:
         self.asked.append(batch)
-        return [batch * self.picture_s[batch]] * 2, batch * MB
+        return [batch * self.picture_s[batch]] * 2, batch * MB + self.extra_bytes
 
 
 def tried(picture_s: dict[int, float]) -> tuple[list[int], Result]:
@@ -104,6 +105,17 @@ def test_the_best_of_all_batches_is_found() -> None:
     assert found.per_s(1) == pytest.approx(100)
     assert found.calls_s == [0.01, 0.01]
     assert found.resident_bytes == {1: MB, 4: 4 * MB, 16: 16 * MB, 32: 32 * MB}
+
+
+def test_later_rounds_measure_single_pictures_and_the_best_batch_and_leave_memory_as_first_seen() -> None:
+    cell, found = FakeCell({1: 0.01, 4: 0.006, 16: 0.007, 32: 0.02}), Result(job(), 0)
+    for turn in range(3):
+        zoo_rounds._take_turn(found, cell, Pace(2, 0.1), first=turn == 0)  # type: ignore[arg-type]
+        cell.extra_bytes = 50 * MB
+    assert cell.asked == [1, 4, 16, 32, 1, 4, 1, 4]
+    assert found.resident_bytes[1] == MB
+    assert found.resident_bytes[4] == 4 * MB
+    assert len(found.calls_s) == 6
 
 
 def test_larger_batches_are_not_tried_once_they_only_get_slower() -> None:
