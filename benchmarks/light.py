@@ -26,7 +26,7 @@ import psutil
 from packaging.requirements import Requirement
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from benchmarks.daemon import BenchDaemon
 from bot.demo import CORPUS
@@ -158,11 +158,11 @@ def _size_mb(name: str) -> float:
 def table_of(costs: Sequence[Cost], rate_per_s: float) -> Table:
     """Lay the costs out, one engine a row."""
     table = Table(
-        "engine",
+        Column("engine", no_wrap=True),
         "daemon MB (PSS)",
-        "with worker MB (PSS)",
+        "and worker MB (PSS)",
         "first score s",
-        "model, pictures/s a core",
+        "pictures/s a core",
         "installed MB",
         title=f"one decode worker, {rate_per_s:g} uploads a second",
         title_justify="left",
@@ -176,7 +176,7 @@ def table_of(costs: Sequence[Cost], rate_per_s: float) -> Table:
             f"{cost.pictures_per_s:.0f}",
             f"{cost.installed_mb:.0f}",
         )
-    table.add_row("wanted of a light one", "", str(WANTED_MB), f"{WANTED_FIRST_SCORE_S:.0f}", "", "")
+    table.add_row("wanted if light", "", str(WANTED_MB), f"{WANTED_FIRST_SCORE_S:.0f}", "", "")
     return table
 
 
