@@ -121,6 +121,10 @@ def open_container(path: Path, format_name: str) -> av.container.InputContainer:
     """
     demuxer = DEMUXERS[format_name]
     options = {"protocol_whitelist": "file", "format_whitelist": demuxer}
+    if demuxer == "mov":
+        # Edit lists may hide and repeat what is in the file, and applying them takes a second index: 30 MB
+        # for ten hours. Of a simple one, the shift of the clock is still kept.
+        options["advanced_editlist"] = "0"
     try:
         return av.open(f"file:{path}", format=demuxer, container_options=options, metadata_errors="replace")
     except av.error.MemoryError as error:
