@@ -33,7 +33,17 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         max_pixels=wanted.max_pixels,
         max_frames=wanted.max_frames,
         jobs_per_worker=wanted.jobs_per_worker,
+        reduced_jpeg_px=wanted.reduced_jpeg_px or None,
+        sampling_mode=wanted.video_mode,
+        sampling_interval_s=wanted.video_interval_s or None,
     )
+
+
+def _score_changing(settings: Settings) -> dict[str, object]:
+    """The settings of decoding that change scores, and so belong to who made them (promise 6)."""
+    wanted = settings.decode
+    names = ("max_frames", "reduced_jpeg_px", "video_mode", "video_interval_s")
+    return {name: getattr(wanted, name) for name in names}
 
 
 def load_classifier(settings: Settings, on_step: OnStep | None = None) -> Classifier:
@@ -70,7 +80,7 @@ class Scorer:
         batcher: Fills batches from many threads.
         pool: The decode workers.
         threshold: Score from which a file is flagged; it may change while others score.
-        provenance: What the engine runs and how far its scores lie from the reference's, as plain values.
+        provenance: What the engine runs, its drift, and how files are decoded for it, as plain values.
     """
 
     classifier: Classifier
@@ -107,7 +117,7 @@ class Scorer:
             Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms),
             pool,
             classifier.card.thresholds[wanted.level],
-            predict.provenance(classifier, wanted.cache_directory),
+            predict.provenance(classifier, wanted.cache_directory) | {"decoding": _score_changing(settings)},
         )
 
     def set_level(self, level: Level) -> None:

@@ -119,6 +119,11 @@ class DecodeSettings(Section):
     max_pixels: Count
     max_frames: Count
     jobs_per_worker: Count
+    reduced_jpeg_px: Annotated[int, Field(ge=0)] = Field(
+        description="0 decodes JPEGs in full; see `DecodeLimits.reduced_jpeg_px`."
+    )
+    video_mode: Literal["exact", "economical"]
+    video_interval_s: Annotated[float, Field(ge=0)] = Field(description="0: by the length of the video.")
 
 
 class ClassifierSettings(Section):
