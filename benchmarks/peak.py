@@ -25,7 +25,8 @@ from rich.table import Table
 
 _SIDES = (512, 1024, 2048)
 """Of the square matrices; small ones stay in the caches, large ones amortise the packing."""
-_ROUNDS = 3
+_SECONDS_EACH = 0.4
+"""Long enough for a free moment even on a busy machine: a peak is the best call, not the typical one."""
 _LIMIT_S = 180
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -120,8 +121,8 @@ def _measure_here(core: int) -> Peak:
     for side in _SIDES:
         for precision, library, multiply in _contestants(side):
             multiply()
-            for _ in range(_ROUNDS):
-                started = time.perf_counter()
+            until = time.perf_counter() + _SECONDS_EACH
+            while (started := time.perf_counter()) < until:
                 multiply()
                 rate = side**3 / (time.perf_counter() - started) / 1e9
                 best[precision] = max(best[precision], (rate, f"{library}, {side}x{side}"))
