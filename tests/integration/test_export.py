@@ -7,13 +7,16 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from classifier import predict, preprocess
+from classifier import engines, predict, preprocess
 from classifier.engines import artefacts, bundles, drift, exporting, graph, making, opening, sets_cache
 from classifier.engines.calibration import CalibrationSets
+from classifier.engines.scorer import Scorer
 from classifier.engines.values import EngineId, ExportedGraph, VerificationSet
 from classifier.errors import ModelError
 from classifier.models import catalogue, weights
@@ -130,6 +133,44 @@ def test_an_export_that_scores_differently_is_refused_and_not_kept(
         making.make("open_nsfw", ORT_FP32, cache_directory=cache)
     assert exporting.available(CARD, ORT_FP32, cache_directory=cache) is None
     assert list(artefacts.directory(cache).glob("*/manifest.json")) == []
+
+
+@dataclasses.dataclass
+class _Quantised:
+    content: bytes
+    fp32_layers: tuple[str, ...] = ("stem",)
+
+
+def test_int8_is_made_from_the_verified_fp32_graph_and_says_which_layers_are_not(
+    cache: Path, exported: ExportedGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unchanged(content: bytes, calibration: np.ndarray, evaluation: object, thresholds: object) -> object:
+        assert content == artefacts.read(exported)
+        np.testing.assert_array_equal(calibration, small_sets().calibration)
+        assert thresholds == CARD.thresholds
+        return _Quantised(content)
+
+    monkeypatch.setattr(engines, "quantise", SimpleNamespace(quantise=unchanged), raising=False)
+    engine = EngineId("openvino", "int8")
+    made = making.make("open_nsfw", engine, cache_directory=cache)
+    assert (made.precision, made.format, made.fp32_layers) == ("int8", "onnx", ("stem",))
+    assert made.made_with.keys() == {"exporter", "torch", "onnx", "onnxruntime"}
+    assert made.verification == exported.verification
+    assert exporting.available(CARD, EngineId("onnxruntime", "int8"), cache_directory=cache) == made
+    assert exporting.available(CARD, OV_FP32, cache_directory=cache) == exported
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torch_int8_is_kept_as_torchscript(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def traced(network: torch.nn.Module, calibration: np.ndarray, path: Path) -> None:
+        torch.jit.save(torch.jit.trace(Scorer(network), torch.from_numpy(calibration[:2])), path)
+
+    monkeypatch.setattr(engines, "torch_int8", SimpleNamespace(quantise=traced), raising=False)
+    made = making.make("open_nsfw", EngineId("torch", "int8"), cache_directory=cache)
+    assert (made.precision, made.format) == ("int8", "torchscript")
+    loaded = predict.load("open_nsfw", "torch-int8", cache_directory=cache)
+    pixels = small_sets().evaluation.pixels[:4]
+    np.testing.assert_allclose(loaded.predict(pixels), open_nsfw().predict(pixels), rtol=0, atol=1e-4)
 
 
 def test_a_maker_that_finds_the_work_done_does_nothing(cache: Path, exported: ExportedGraph) -> None:
