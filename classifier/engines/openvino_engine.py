@@ -1,8 +1,9 @@
 """Pictures in, scores out, on OpenVINO, CPU only.
 
-A score does not depend on the batch it travels in beyond 1e-5. Measured with open_nsfw in fp32 and int8, in
-batches of 1 to 16, in any order and with one or two threads, the scores are equal bit for bit; the tolerance
-is for other networks and processors, where the library may pick another kernel for another batch size.
+A score does not depend on the batch it travels in beyond 1e-5. Measured in batches of 1 to 16 (open_nsfw in
+fp32 and int8, also permuted and with one or two threads; every network of the zoo in fp32), the scores are
+equal bit for bit; the tolerance is for other processors, where the library may pick another kernel for
+another batch size.
 
 Nothing is compiled into a cache on disk: loading it again took as long as compiling anew (about 1 s), and a
 file that decides scores would have to be verified too.
