@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from classifier.decode.coverage import Coverage
 from classifier.decode.image import PILLOW_ERRORS, decode_image, open_pillow
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Picture, Report, to_rgb
@@ -39,11 +40,22 @@ def decode_animation(path: Path, format_name: str, limits: DecodeLimits, report:
     report.kind = "animation"
     report.duration_s = timeline.duration_s
     report.truncated = not timeline.complete
+    report.mode = "exact"  # every frame is composed anyway
+    coverage = Coverage()
+    shown_s = dict(zip(timeline.starts_s, timeline.durations_ms, strict=True))
     any_frame = False
-    for picture in _frames(path, format_name, limits, report, timeline):
-        any_frame = True
-        report.decoder = "pillow"
-        yield picture
+    try:
+        for picture in _frames(path, format_name, limits, report, timeline):
+            any_frame = True
+            report.decoder = "pillow"
+            at_s = picture.at_s or 0.0
+            coverage.add(at_s, at_s + shown_s[at_s] / 1000)
+            yield picture
+    finally:
+        report.largest_gap_s = coverage.largest_gap_s(timeline.duration_s)
+        report.covered_share = coverage.share(
+            timeline.duration_s, limits.sampling.step_s(timeline.duration_s)
+        )
     if not any_frame:
         report.truncated = True
         yield from decode_image(path, format_name, limits, report)

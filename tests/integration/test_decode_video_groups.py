@@ -2,6 +2,7 @@
 
 import itertools
 import subprocess
+from array import array
 
 import imageio_ffmpeg
 import numpy as np
@@ -12,7 +13,8 @@ from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Report
 from classifier.decode.sniff import sniff_file
 from classifier.decode.video import DECODERS, decode_video
-from tests import media
+from classifier.preprocess import get, known
+from tests import media, model_weights
 
 RATE, COUNT, BITS = 25, 260, 9
 CLIPS = {
@@ -267,3 +269,35 @@ def test_of_several_streams_the_best_one_is_taken_and_no_attached_picture(clips,
     pictures, report = decoded(path, sampling_interval_s=1.0)
     assert [number_of(picture) for picture in pictures] == [*range(0, COUNT, RATE), COUNT - 1]
     assert report.decoder == "pyav"
+
+
+def test_the_scaler_makes_the_square_that_every_preprocessing_makes_first():
+    pixels = np.asarray(media.photo(1024, 512))
+    side_px = DecodeLimits().video_frame_px
+    square = np.asarray(Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BILINEAR))
+    for name in known():
+        whole, shrunk = (get(name).prepare_array(array, "rgb").astype(int) for array in (pixels, square))
+        assert np.abs(whole - shrunk).mean() < 1.0, f"{name} does not begin with a square: set video_frame_px"
+
+
+@pytest.mark.slow
+def test_scaling_in_the_decoder_moves_clear_scores_by_next_to_nothing(tmp_path):
+    positive = Image.fromarray(model_weights.positive(320, 240, robust="video"))
+    for picture, is_positive in ((positive.resize((854, 480)), True), (media.photo(854, 480), False)):
+        path = media.save_video(tmp_path / "x.webm", [picture] * 3)
+        scores = []
+        for side_px in (None, 256):
+            frames, _ = decoded(path, video_frame_px=side_px)
+            scores.append(model_weights.score(np.asarray(frames[0].content)[:, :, ::-1]))
+        assert (scores[0] > 0.8) == is_positive
+        assert scores[1] == pytest.approx(scores[0], abs=0.02)
+
+
+def test_memory_of_the_index_is_bounded():
+    from classifier.decode.video_index import _MAX_KEYS, _Scan
+
+    scan = _Scan(array("d"))
+    for number in range(3 * _MAX_KEYS):
+        scan.add(number / 25, 0.04, is_key=True)
+    assert len(scan.keys_s) <= _MAX_KEYS
+    assert (scan.keys_s[0], scan.end_s) == (0.0, (3 * _MAX_KEYS - 1) / 25)

@@ -64,6 +64,22 @@ def test_an_animation_of_one_frame_is_a_picture(tmp_path, format_name):
     assert report.kind == "image"
 
 
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_the_report_says_how_long_nobody_looked(tmp_path, format_name):
+    save(tmp_path / "x", format_name, media.grey_frames(20), [100] * 19 + [5000])
+    pictures, report = decoded(tmp_path / "x", format_name)
+    assert [picture.at_s for picture in pictures] == [0.0, 1.0, 1.9]
+    assert report.mode == "exact"
+    assert report.largest_gap_s == pytest.approx(0.9)
+    assert report.covered_share == 1.0
+
+
+def test_an_interval_that_is_set_holds_for_animations_too(tmp_path):
+    save(tmp_path / "x", "GIF", media.grey_frames(20), 100)
+    pictures, _ = decoded(tmp_path / "x", "GIF", DecodeLimits(sampling_interval_s=0.5))
+    assert [picture.at_s for picture in pictures] == pytest.approx([0.0, 0.5, 1.0, 1.5, 1.9])
+
+
 def test_delays_too_short_to_be_shown_count_as_browsers_count_them(tmp_path):
     save(tmp_path / "x", "GIF", media.grey_frames(5), 0)
     assert decoded(tmp_path / "x", "GIF")[1].duration_s == pytest.approx(0.5)
