@@ -52,6 +52,12 @@ bench: $(READY) ## Measure: the numbers in the README come from here
 	$(BIN)/python -m benchmarks.pipeline
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.review
+	$(BIN)/python -m benchmarks.peak
+	$(BIN)/python -m benchmarks.classify
+	$(BIN)/python -m benchmarks.decode
+	$(BIN)/python -m benchmarks.light
+	$(BIN)/python -m benchmarks.way
+	$(BIN)/python -m benchmarks.zoo
 
 clean: ## Remove the environment and caches; what the bot has recorded in var/ stays
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

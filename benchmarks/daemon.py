@@ -126,11 +126,19 @@ class BenchDaemon:
 
     def cpu_s(self) -> float:
         """CPU seconds of the daemon and its workers, replaced workers included."""
-        total = 0.0
-        for process in self._tree():
-            times = process.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-        return total
+        return sum(self.cpu_of_each_s())
+
+    def cpu_of_each_s(self) -> tuple[float, float]:
+        """CPU seconds of the daemon, and of its workers, replaced ones included."""
+        daemon, *workers = [process.cpu_times() for process in self._tree()]
+        replaced = daemon.children_user + daemon.children_system
+        return daemon.user + daemon.system, replaced + sum(times.user + times.system for times in workers)
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon's process."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def started_at(self) -> float:
