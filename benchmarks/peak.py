@@ -132,7 +132,9 @@ def _measure_here(core: int) -> Peak:
 def _contestants(side: int) -> Iterator[tuple[str, str, Multiply]]:
     """Give precision, library and a function that multiplies two square matrices once."""
     import onnxruntime
-    import openvino
+    from classifier.engines.openvino_quiet import import_openvino
+
+    openvino = import_openvino()
     import torch
 
     torch.set_num_threads(1)

@@ -15,6 +15,9 @@ OWNERS = {
     "alembic": ("storage/",),
     "torch": ("classifier/",),
     "torchvision": ("classifier/",),
+    "onnxruntime": ("classifier/engines/",),
+    "openvino": ("classifier/engines/openvino_",),
+    "simplejpeg": ("classifier/jpeg.py",),
     "sseclient": ("bot/stream/sse.py",),
     "fastapi": ("classifier/service/",),
 }
