@@ -132,6 +132,7 @@ def _measure_here(core: int) -> Peak:
 def _contestants(side: int) -> Iterator[tuple[str, str, Multiply]]:
     """Give precision, library and a function that multiplies two square matrices once."""
     import onnxruntime
+
     from classifier.engines.openvino_quiet import import_openvino
 
     openvino = import_openvino()
