@@ -20,7 +20,7 @@ from bot.monitoring import Metrics
 from bot.settings import PipelineSettings
 from bot.upload import Downloaded, Rendition
 from classifier.errors import DecodeError
-from classifier.values import MediaPart, MediaScore
+from classifier.values import DecodeSummary, MediaPart, MediaScore
 from storage import uploads
 from storage.engine import Database
 from storage.errors import LostClaim, StoreError, StoreUnavailable
@@ -237,6 +237,7 @@ class Pipeline:
             rendition=got.record(),
             decoder=scored.summary.decoder,
             timings_s=timings,
+            coverage=_coverage(scored.summary),
         )
         flagged = scored.label == "nsfw"
         draw = ReviewDraw(ReviewReason.FLAGGED, 1.0) if flagged else None
@@ -361,3 +362,16 @@ def _unfinished(futures: dict[Future[None], ClaimedUpload]) -> dict[Future[None]
     for future in done:
         future.result()
     return {future: claimed for future, claimed in futures.items() if future not in done}
+
+
+def _coverage(summary: DecodeSummary) -> dict[str, str | float | bool | None] | None:
+    """How much of the file was looked at; None for what does not move."""
+    if not summary.mode:
+        return None
+    return {
+        "mode": summary.mode,
+        "duration_s": summary.duration_s,
+        "largest_gap_s": summary.largest_gap_s,
+        "covered_share": summary.covered_share,
+        "truncated": summary.truncated,
+    }

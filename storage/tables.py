@@ -211,6 +211,7 @@ class ClassificationRow(Base):
     rendition: Mapped[dict[str, Any]] = mapped_column(JSON)
     decoder: Mapped[str] = mapped_column(String(64))
     timings_s: Mapped[dict[str, Any]] = mapped_column(JSON)
+    coverage: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime]
 
 

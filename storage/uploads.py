@@ -259,6 +259,7 @@ def score(
         rendition=dict(classification.rendition),
         decoder=classification.decoder,
         timings_s=dict(classification.timings_s),
+        coverage=None if classification.coverage is None else dict(classification.coverage),
         created_at=now,
     )
     tx.add(row)

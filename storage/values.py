@@ -174,6 +174,7 @@ class Classification:
         rendition: What was downloaded: url, width_px, kind, bytes.
         decoder: Which decoder read it: `pillow`, `opencv`, `pyav`.
         timings_s: Seconds per stage: `locate`, `download`, `decode`, `classify`, `total`.
+        coverage: How much of a video or animation was looked at, as plain values; None for single pictures.
     """
 
     model_version_id: int
@@ -185,6 +186,7 @@ class Classification:
     rendition: Mapping[str, str | int | float | None]
     decoder: str
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    coverage: Mapping[str, str | float | bool | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

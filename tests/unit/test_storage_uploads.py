@@ -1,12 +1,15 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from storage import file_changes, models, reviews, status, uploads
 from storage.engine import Database
 from storage.errors import LostClaim, StoreError
+from storage.tables import ClassificationRow
 from storage.values import (
     ChangeKind,
     ClaimedUpload,
@@ -156,6 +159,20 @@ def test_a_worker_that_lost_its_claim_writes_nothing(database: Database, how: st
         assert status.snapshot(tx, NOW).claimed == 1
     with database.transaction() as tx:
         assert uploads.score(tx, other, classification(model), NOW, review=FLAGGED) is not None
+
+
+@pytest.mark.parametrize("coverage", [None, {"mode": "exact", "largest_gap_s": 1.2, "truncated": False}])
+def test_how_much_was_looked_at_is_kept_with_the_score(
+    database: Database, coverage: dict[str, object] | None
+) -> None:
+    add(database, upload(1))
+    with database.transaction() as tx:
+        model = models.register(tx, model_version(), NOW)
+    (claimed,) = claim(database)
+    with database.transaction() as tx:
+        uploads.score(tx, claimed, replace(classification(model), coverage=coverage), NOW, review=None)
+    with database.read() as tx:
+        assert tx.scalars(select(ClassificationRow.coverage)).one() == coverage
 
 
 def test_scoring_twice_is_refused(database: Database) -> None:
