@@ -17,6 +17,31 @@ Level = Literal["cautious", "balanced", "sensitive"]
 Pixels = NDArray[np.uint8]
 
 
+class BlockSource(Protocol):
+    """Brings the bytes of a file that are not on the disk yet; what it has not brought reads as zeros."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the whole file."""
+        ...
+
+    def ensure(self, offset: int, length: int) -> int:
+        """Wait until a stretch of the file is on the disk; must end by itself within a bounded time.
+
+        Args:
+            offset: Where it begins, in bytes.
+            length: How long it is, at least 1; it ends within the file.
+
+        Returns:
+            Up to which byte (exclusive) everything from `offset` on is there: at least `offset + length`.
+
+        Raises:
+            Exception: The source's own, where it cannot be had; it ends the job and reaches whoever reads
+                the frames.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class MediaPart:
     """One local file to decode; several make one job (the pages of a document).
@@ -24,10 +49,12 @@ class MediaPart:
     Attributes:
         path: The file. Its name is not trusted: the kind is found from the bytes.
         page: 1-based page number if the file is a rendered page of a document, else None.
+        source: What brings the bytes that are still missing; None where the file is whole.
     """
 
     path: Path
     page: int | None = None
+    source: BlockSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

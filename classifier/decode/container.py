@@ -17,7 +17,9 @@ import av.packet
 import av.stream
 import av.video.stream
 
+from classifier.decode.remote import BlockFile
 from classifier.errors import DecodeError
+from classifier.values import BlockSource
 
 DEMUXERS = {
     "Matroska": "matroska",
@@ -49,6 +51,7 @@ class VideoStream:
         frame_s: Usual time between two frames in seconds.
         width_px: Width, 0 where the header does not tell.
         height_px: Height, 0 where the header does not tell.
+        source: What brings the bytes of the file that are still missing; None where it is whole.
     """
 
     index: int
@@ -57,6 +60,7 @@ class VideoStream:
     frame_s: float
     width_px: int
     height_px: int
+    source: BlockSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,15 @@ class StreamClock:
         return math.floor((at_s + 1e-6) / self.base_s) + self.start
 
 
-def open_container(path: Path, format_name: str) -> av.container.InputContainer:
+def open_container(
+    path: Path, format_name: str, source: BlockSource | None = None
+) -> av.container.InputContainer:
     """Open a container with the one demuxer it is meant for.
 
     Args:
         path: The file.
         format_name: As `sniff` names it, a key of `DEMUXERS`.
+        source: What brings the bytes that are still missing; None where the file is whole.
 
     Returns:
         The container, to be closed by the caller.
@@ -125,20 +132,22 @@ def open_container(path: Path, format_name: str) -> av.container.InputContainer:
         # Edit lists may hide and repeat what is in the file, and applying them takes a second index: 30 MB
         # for ten hours. Of a simple one, the shift of the clock is still kept.
         options["advanced_editlist"] = "0"
+    file = f"file:{path}" if source is None else BlockFile(path, source)
     try:
-        return av.open(f"file:{path}", format=demuxer, container_options=options, metadata_errors="replace")
+        return av.open(file, "r", format=demuxer, container_options=options, metadata_errors="replace")
     except av.error.MemoryError as error:
         raise MemoryError(str(error)) from error
     except AV_ERRORS as error:
         raise DecodeError("undecodable", f"the {format_name} file cannot be opened: {error}") from error
 
 
-def find_video(path: Path, format_name: str) -> VideoStream:
+def find_video(path: Path, format_name: str, source: BlockSource | None = None) -> VideoStream:
     """Find the stream to look at.
 
     Args:
         path: The file.
         format_name: As `sniff` names it.
+        source: As for `open_container`.
 
     Returns:
         The stream.
@@ -146,7 +155,7 @@ def find_video(path: Path, format_name: str) -> VideoStream:
     Raises:
         DecodeError: `audio` where there is sound, perhaps with a cover, but no video; `undecodable`.
     """
-    with open_container(path, format_name) as container:
+    with open_container(path, format_name, source) as container:
         pictures = container.streams.video
         moving = [stream for stream in pictures if not stream.disposition & _ATTACHED_PICTURE]
         if not moving:
@@ -163,6 +172,7 @@ def find_video(path: Path, format_name: str) -> VideoStream:
             frame_s=float(1 / rate) if rate > 0 else float(1 / _DEFAULT_RATE),
             width_px=stream.codec_context.width,
             height_px=stream.codec_context.height,
+            source=source,
         )
 
 

@@ -12,7 +12,7 @@ from classifier.decode.animation import decode_animation
 from classifier.decode.image import decode_image
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Picture, Report
-from classifier.decode.sniff import Sniffed, sniff_file
+from classifier.decode.sniff import HEAD_BYTES, Sniffed, sniff_file
 from classifier.errors import DecodeError
 from classifier.preprocess import Preprocess
 from classifier.values import Frame, MediaPart
@@ -81,8 +81,13 @@ def pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[
     Raises:
         DecodeError: Any of the codes.
     """
+    source = part.source
     try:
+        if source is not None:
+            source.ensure(0, min(HEAD_BYTES, source.size_bytes))
         sniffed = sniff_file(part.path)
+        if source is not None and sniffed.family in ("image", "animation"):
+            source.ensure(0, source.size_bytes)  # their decoders read the file itself
         if sniffed.family == "image":
             yield from decode_image(part.path, sniffed.name, limits, report)
         elif sniffed.family == "animation":
@@ -91,7 +96,7 @@ def pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[
             # Loaded with the first video only: most workers never see one, and it costs 20 MB.
             from classifier.decode.video import decode_video
 
-            yield from decode_video(part.path, sniffed.name, limits, report)
+            yield from decode_video(part.path, sniffed.name, limits, report, source=source)
         else:
             raise _refusal(sniffed)
     except OSError as error:

@@ -92,11 +92,11 @@ class WorkerProcess:
             raise WorkerGone(str(values.get("message", "it sent something else than its readiness")))
         self.is_ready = True
 
-    def send_job(self, parts: Sequence[tuple[str, int | None]], preprocessing: str) -> None:
+    def send_job(self, parts: Sequence[tuple[str, int | None, int | None]], preprocessing: str) -> None:
         """Hand it a file.
 
         Args:
-            parts: Absolute path and page of each part.
+            parts: Absolute path, page and, for a part that is not whole yet, size in bytes of each part.
             preprocessing: Id in `classifier.preprocess`.
 
         Raises:
@@ -113,6 +113,19 @@ class WorkerProcess:
             WorkerGone: Where it has ended.
         """
         self._send({"stop": self.jobs})
+
+    def answer_need(self, until: int | None) -> None:
+        """Answer its question for bytes.
+
+        Args:
+            until: Up to which byte (exclusive) they are there; None: they will not come.
+
+        Raises:
+            WorkerGone: Where it has ended.
+            WireError: Where it asks, but does not read.
+        """
+        self._expect_reader()
+        self._send({"until": until})
 
     def receive(self, timeout_s: float) -> tuple[wire.Header, dict[str, Any], bytearray]:
         """Wait for its next message.
@@ -169,10 +182,14 @@ class WorkerProcess:
         self._copied_slots += 1
         return self._area.copy(*place)
 
-    def _give_back_slots(self) -> None:
-        # One that has ended has nothing to wait for. One that does not read must not make the pool wait.
+    def _expect_reader(self) -> None:
+        """One that does not read must not make the pool wait."""
         if not self._takes_more.poll(0):
-            raise wire.WireError("it sends frames, but does not read")
+            raise wire.WireError("it sends, but does not read")
+
+    def _give_back_slots(self) -> None:
+        self._expect_reader()
+        # One that has ended has nothing to wait for.
         with contextlib.suppress(WorkerGone):
             self._send({"free": self._copied_slots})
         self._copied_slots = 0

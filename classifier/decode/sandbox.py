@@ -18,7 +18,7 @@ from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Report
 from classifier.decode.process import WorkerGone, WorkerProcess, WorkerTimeout
 from classifier.errors import ClassifierError, DecodeCode, DecodeError
-from classifier.values import DecodeSummary, Frame, MediaPart
+from classifier.values import BlockSource, DecodeSummary, Frame, MediaPart
 
 _log = logging.getLogger(__name__)
 
@@ -111,11 +111,12 @@ class DecodePool:
         """
         if not parts:
             raise ValueError("nothing to decode")
+        job = [(str(part.path.absolute()), part.page, _size_bytes(part.source)) for part in parts]
         while True:
             worker = self._checkout()
             try:
                 worker.wait_ready(START_TIMEOUT_S)
-                worker.send_job([(str(part.path.absolute()), part.page) for part in parts], preprocessing)
+                worker.send_job(job, preprocessing)
             except WorkerGone as error:
                 # It died while idle: no file is to blame. One that never got ready will not do better next
                 # time.
@@ -124,7 +125,7 @@ class DecodePool:
                 if never_ready and not self.is_closed:
                     raise ClassifierError(f"decode workers do not start any more: {error}") from error
                 continue
-            return DecodeStream(self, worker, self._limits)
+            return DecodeStream(self, worker, self._limits, [part.source for part in parts])
 
     def close(self) -> None:
         """End all workers, also those in the middle of a job, and wait until they are gone."""
@@ -209,13 +210,25 @@ class DecodeStream:
 
     Made by `DecodePool.open`. The time the reader takes between lists does not count against the wall clock,
     and while it is busy the worker decodes ahead by no more than the shared area or the pipe holds, and one
-    list.
+    list. Where a part is not whole yet, the worker's questions for missing bytes are answered while the
+    reader waits; that time counts neither against its CPU time nor against its wall clock, but the source
+    bounds it.
     """
 
-    def __init__(self, pool: DecodePool, worker: WorkerProcess, limits: DecodeLimits) -> None:
+    def __init__(
+        self,
+        pool: DecodePool,
+        worker: WorkerProcess,
+        limits: DecodeLimits,
+        sources: Sequence[BlockSource | None],
+    ) -> None:
         self._pool = pool
         self._worker: WorkerProcess | None = worker
         self._limits = limits
+        self._sources = sources
+        self._sizes = [_size_bytes(source) for source in sources]
+        # An honest worker asks for nothing twice.
+        self._needs_left = sum(-(-(size or 0) // wire.NEED_BYTES) for size in self._sizes)
         self._waited_s = 0.0
         self._frames = 0
         self._status = wire.Status(Report(), 0.0)
@@ -254,6 +267,7 @@ class DecodeStream:
             DecodeError: Where the file cannot be decoded (further).
             DecodePoolClosed: Where the pool was closed meanwhile.
             ClassifierError: Where the worker does not know the preprocessing.
+            Exception: A source's own, where bytes that the decoder needs cannot be had.
             StopIteration: At the end.
         """
         worker = self._worker
@@ -261,6 +275,9 @@ class DecodeStream:
             raise StopIteration
         try:
             header, values, pixels = self._receive(worker)
+            while header.kind == wire.NEED:
+                self._supply(worker, values)
+                header, values, pixels = self._receive(worker)
             if header.kind == wire.FRAMES:
                 frames = wire.unpack_frames(values, pixels)
                 self._status = wire.unpack_status(values)
@@ -270,7 +287,7 @@ class DecodeStream:
                 return frames
             if header.kind == wire.END:
                 self._status = wire.unpack_status(values)
-                self._release(healthy=True)
+                self._release(healthy="retire" not in values)
                 raise StopIteration
             if header.kind == wire.FAILED:
                 code, message = wire.unpack_failure(values)
@@ -305,6 +322,8 @@ class DecodeStream:
                 header, values, _ = worker.receive(max(deadline_s - time.monotonic(), 0.0))
                 if header.kind == wire.FRAMES:
                     missed = True
+                elif header.kind == wire.NEED:
+                    worker.answer_need(None)
                 else:
                     healthy = "retire" not in values
                     last = wire.unpack_status(values) if header.kind == wire.END else self._status
@@ -320,6 +339,24 @@ class DecodeStream:
             return worker.receive(max(self._limits.wall_s - self._waited_s, 0.0))
         finally:
             self._waited_s += time.monotonic() - began_s
+
+    def _supply(self, worker: WorkerProcess, values: dict[str, object]) -> None:
+        """Bring the bytes that the worker asks for; where they cannot be had, end the job."""
+        part, offset, length = wire.unpack_need(values, self._sizes)
+        self._needs_left -= 1
+        if self._needs_left < 0:
+            raise wire.WireError("it asks for the same bytes again and again")
+        source = self._sources[part]
+        assert source is not None  # it has a size
+        until = None
+        try:
+            until = source.ensure(offset, length)
+        finally:
+            if until is None:
+                with contextlib.suppress(WorkerGone, wire.WireError):
+                    worker.answer_need(None)
+                self.close()
+        worker.answer_need(until)
 
     def _release(self, healthy: bool) -> None:
         worker, self._worker = self._worker, None
@@ -341,6 +378,10 @@ class DecodeStream:
             code, message = "timeout", f"decoding took more than {self._limits.cpu_s:g} s of CPU time"
         _log.warning("decode_worker_died", extra={"pid": worker.pid, "reason": reason, "code": code})
         return DecodeError(code, message)
+
+
+def _size_bytes(source: BlockSource | None) -> int | None:
+    return None if source is None else source.size_bytes
 
 
 __all__ = ["START_TIMEOUT_S", "DecodePool", "DecodePoolClosed", "DecodeStream"]

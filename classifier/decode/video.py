@@ -16,6 +16,7 @@ from classifier.decode.progress import Progress
 from classifier.decode.sampling import Sampler
 from classifier.decode.video_pyav import PyAvGroupDecoder, PyAvSequentialDecoder
 from classifier.errors import DecodeError
+from classifier.values import BlockSource
 
 # From this share of the job's CPU time on, only keyframes are looked at: a thin look at the rest of a long
 # film is worth more than a timeout.
@@ -69,6 +70,8 @@ class OpenCvDecoder:
         if stream.alone:
             from classifier.decode.video_opencv import opencv_frames
 
+            if stream.source is not None:
+                stream.source.ensure(0, stream.source.size_bytes)  # OpenCV reads the file itself
             yield from opencv_frames(path, stream, limits, progress)
 
 
@@ -81,6 +84,8 @@ def decode_video(
     limits: DecodeLimits,
     report: Report,
     decoders: Sequence[VideoDecoder] = DECODERS,
+    *,
+    source: BlockSource | None = None,
 ) -> Iterator[Picture]:
     """Decode a video.
 
@@ -90,6 +95,7 @@ def decode_video(
         limits: What is allowed, and how closely to look.
         report: Filled in on the way; coverage at the end, also where the reader leaves early.
         decoders: Tried in this order until one yields a picture.
+        source: What brings the bytes of the file that are still missing; None where it is whole.
 
     Yields:
         Frames as uint8 (height, width, 3), BGR, upright, with their times; ascending unless the limits ask
@@ -99,7 +105,7 @@ def decode_video(
         DecodeError: `audio`, `too_large` or `undecodable`.
     """
     report.kind = "video"
-    stream = find_video(path, format_name)
+    stream = find_video(path, format_name, source)
     if stream.width_px and stream.height_px:
         limits.check_picture(stream.width_px, stream.height_px)
     report.duration_s, report.mode = stream.duration_s, limits.sampling_mode

@@ -173,7 +173,7 @@ def _opened(
     path: Path, format_name: str, stream: VideoStream
 ) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
     """A container of which only the wanted stream is read, decoded by the calling thread alone."""
-    with open_container(path, format_name) as container:
+    with open_container(path, format_name, stream.source) as container:
         video = next(video for video in container.streams.video if video.index == stream.index)
         for other in container.streams:
             if other.index != stream.index:

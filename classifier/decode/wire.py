@@ -21,7 +21,9 @@ from classifier.errors import DECODE_CODES, DecodeCode
 from classifier.values import CoverageMode, Frame, MediaKind
 
 HEADER = struct.Struct(">cII")
-READY, FRAMES, END, FAILED, BROKEN = b"R", b"F", b"E", b"X", b"B"
+READY, FRAMES, END, FAILED, BROKEN, NEED = b"R", b"F", b"E", b"X", b"B", b"N"
+NEED_BYTES = 65536
+"""A worker asks for missing bytes in multiples of this, and for the same ones only once."""
 MAX_JSON_BYTES = 65536
 MAX_PIXEL_BYTES = 64 * 1024 * 1024
 MAX_FRAMES_PER_MESSAGE = 8
@@ -104,16 +106,31 @@ def pack_frames(frames: Sequence[Frame], status: Status, slot: int | None = None
     return pack(FRAMES, values, b"".join(frame.pixels.tobytes() for frame in frames))
 
 
-def pack_end(status: Status) -> bytes:
+def pack_end(status: Status, *, retire: bool = False) -> bytes:
     """Build the message that ends a job well.
 
     Args:
         status: How the job stands.
+        retire: Whether the worker asks to be replaced.
 
     Returns:
         The bytes to write.
     """
-    return pack(END, _plain(status))
+    return pack(END, {**_plain(status), "retire": True} if retire else _plain(status))
+
+
+def pack_need(part: int, offset: int, length: int) -> bytes:
+    """Build the message that asks for bytes that are not on the disk yet; the worker waits for the answer.
+
+    Args:
+        part: Number of the part of the job, from 0.
+        offset: Where the bytes begin.
+        length: How many.
+
+    Returns:
+        The bytes to write.
+    """
+    return pack(NEED, {"part": part, "offset": offset, "length": length})
 
 
 def unpack_header(content: bytes) -> Header:
@@ -129,7 +146,7 @@ def unpack_header(content: bytes) -> Header:
         WireError: Where it is none.
     """
     kind, json_bytes, pixel_bytes = HEADER.unpack(content)
-    if kind not in (READY, FRAMES, END, FAILED, BROKEN):
+    if kind not in (READY, FRAMES, END, FAILED, BROKEN, NEED):
         raise WireError(f"unknown kind of message {kind!r}")
     if json_bytes > MAX_JSON_BYTES or pixel_bytes > MAX_PIXEL_BYTES or (pixel_bytes and kind != FRAMES):
         raise WireError(f"a message of {json_bytes} + {pixel_bytes} bytes")
@@ -245,6 +262,28 @@ def unpack_frames(values: Mapping[str, Any], pixels: bytearray) -> list[Frame]:
     return frames
 
 
+def unpack_need(values: Mapping[str, Any], sizes: Sequence[int | None]) -> tuple[int, int, int]:
+    """Read which bytes a worker asks for.
+
+    Args:
+        values: From a message that asks.
+        sizes: Size in bytes of each part of the job, None for one that is whole.
+
+    Returns:
+        Number of the part, offset and length, all within the file.
+
+    Raises:
+        WireError: Where there are no such bytes.
+    """
+    part, offset, length = values.get("part"), values.get("offset"), values.get("length")
+    if type(part) is not int or type(offset) is not int or type(length) is not int:
+        raise WireError("a question for bytes without part, offset or length")
+    size_bytes = sizes[part] if 0 <= part < len(sizes) else None
+    if size_bytes is None or not (offset >= 0 and 0 < length <= size_bytes - offset):
+        raise WireError(f"a question for {length} bytes at {offset} of part {part}")
+    return part, offset, length
+
+
 def unpack_failure(values: Mapping[str, Any]) -> tuple[DecodeCode, str]:
     """Read why a job failed.
 
@@ -304,6 +343,8 @@ __all__ = [
     "FRAMES",
     "HEADER",
     "MAX_FRAMES_PER_MESSAGE",
+    "NEED",
+    "NEED_BYTES",
     "READY",
     "Header",
     "Status",
@@ -311,9 +352,11 @@ __all__ = [
     "pack",
     "pack_end",
     "pack_frames",
+    "pack_need",
     "unpack_failure",
     "unpack_frames",
     "unpack_header",
+    "unpack_need",
     "unpack_place",
     "unpack_status",
     "unpack_values",

@@ -27,6 +27,7 @@ from classifier.decode import wire
 from classifier.decode.area import WorkerArea
 from classifier.decode.limits import DecodeLimits, allow_cpu, confine
 from classifier.decode.picture import Report
+from classifier.decode.remote import RemoteBlocks, SourceGone, Supply
 from classifier.errors import DecodeError, ModelError
 from classifier.values import Frame, MediaPart
 
@@ -60,13 +61,13 @@ def main() -> None:
     _load_decoders(limits)
     confine(limits)
     jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-    stopped = _Stopped()
-    threading.Thread(target=_listen, args=(jobs, stopped, area), daemon=True).start()
+    stopped, supply = _Stopped(), Supply(output.write)
+    threading.Thread(target=_listen, args=(jobs, stopped, area, supply), daemon=True).start()
     output.write(wire.pack(wire.READY, {}))
     while True:
         job = _next(jobs)
         allow_cpu(limits)
-        for message in _messages(job, limits, stopped, area):
+        for message in _messages(job, limits, stopped, area, supply):
             output.write(message)
 
 
@@ -81,7 +82,9 @@ def _next(jobs: queue.SimpleQueue[_Job]) -> _Job:
         return jobs.get()
 
 
-def _messages(job: _Job, limits: DecodeLimits, stopped: _Stopped, area: WorkerArea) -> Iterator[bytes]:
+def _messages(
+    job: _Job, limits: DecodeLimits, stopped: _Stopped, area: WorkerArea, supply: Supply
+) -> Iterator[bytes]:
     # The thread's clock, since one thread decodes: under a limit of CPU time, Linux moves the clock of the
     # process on with the scheduler's ticks only, and most pictures take less than one.
     started_s = time.thread_time()
@@ -100,8 +103,13 @@ def _messages(job: _Job, limits: DecodeLimits, stopped: _Stopped, area: WorkerAr
                 yield wire.pack_frames(frames, status, slot) + wire.pack_end(status)
                 return
             yield wire.pack_frames(frames, status, slot)
+    except SourceGone:
+        # Nobody reads on. What ffmpeg remembers of the exception must not reach the next file.
+        report.truncated = True
+        yield wire.pack_end(wire.Status(report, time.thread_time() - started_s), retire=True)
     except DecodeError as error:
-        yield wire.pack(wire.FAILED, {"code": error.code, "message": error.message[:1000]})
+        failed = {"code": error.code, "message": error.message[:1000]}
+        yield wire.pack(wire.FAILED, {**failed, "retire": True} if supply.gone else failed)
     except MemoryError:
         message = f"decoding needs more than {limits.memory_bytes} bytes of memory"
         yield wire.pack(wire.FAILED, {"code": "too_large", "message": message, "retire": True})
@@ -133,8 +141,8 @@ def _batches(
         yield batch, True
 
 
-def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped, area: WorkerArea) -> None:
-    """Take jobs, stops and slots even while a job runs; without a parent, end at once."""
+def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped, area: WorkerArea, supply: Supply) -> None:
+    """Take jobs, stops, slots and answers even while a job runs; without a parent, end at once."""
     for line in sys.stdin.buffer:
         values = json.loads(line)
         if "free" in values:
@@ -142,9 +150,14 @@ def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped, area: WorkerArea) 
         elif "stop" in values:
             stopped.number = values["stop"]
             area.wake()
+        elif "until" in values:
+            supply.answer(values["until"])
         else:
             area.begin_job()
-            parts = tuple(MediaPart(Path(path), page) for path, page in values["parts"])
+            parts = tuple(
+                MediaPart(Path(path), page, None if size is None else RemoteBlocks(number, size, supply.ask))
+                for number, (path, page, size) in enumerate(values["parts"])
+            )
             jobs.put(_Job(values["job"], parts, values["preprocessing"]))
     os._exit(0)
 
