@@ -36,6 +36,7 @@ from bot.live import describe
 from bot.minicommons.corpus import prepare_corpus
 from bot.minicommons.plan import Plan
 from bot.minicommons.process import MiniCommonsProcess
+from bot.scoring import load_classifier
 from bot.settings import ROOT, Settings, load_settings, merged
 from classifier.models import catalogue
 from storage.engine import Database
@@ -92,6 +93,7 @@ def _run(console: Console, folder: Path) -> bool:
     _prepare(console, CORPUS)
     with MiniCommonsProcess(CORPUS) as commons:
         settings = _settings(folder, commons)
+        _choose_engine(console, settings)
         _work(console, settings, commons)
         plan = commons.plan()
     outcomes = read_outcomes(settings)
@@ -246,6 +248,17 @@ def _prepare(console: Console, corpus: Path) -> None:
             progress=lambda done, total, name: bars.update(files, completed=done, total=total, remark=name),
         )
         bars.update(files, remark="")
+
+
+def _choose_engine(console: Console, settings: Settings) -> None:
+    """Export the model and try the engines, which takes a minute or two the first time."""
+    with _bars(console) as bars:
+        bar = bars.add_task("choosing an engine", total=None, remark="")
+        classifier = load_classifier(
+            settings,
+            lambda what, done, total: bars.update(bar, completed=done, total=total, remark=what),
+        )
+        bars.update(bar, completed=1, total=1, remark=classifier.engine)
 
 
 def _work(console: Console, settings: Settings, commons: MiniCommonsProcess) -> None:
