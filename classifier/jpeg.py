@@ -14,7 +14,7 @@ import functools
 import io
 
 import numpy as np
-import simplejpeg  # type: ignore[import-untyped]
+import simplejpeg
 from PIL import Image
 
 from classifier.values import Pixels
