@@ -73,7 +73,10 @@ def memory(run: Run) -> Found:
 def planted(run: Run) -> Found:
     """How often a short segment is found."""
     positions, films, seconds = (10, 1, 240) if run.quick else (100, 4, 1200)
-    return video_planted.planted(run.clips, run.progress, run.codecs, run.engine, positions, films, seconds)
+    settings = video_planted.QUICK_SETTINGS if run.quick else video_planted.SETTINGS
+    return video_planted.planted(
+        run.clips, run.progress, run.codecs, run.engine, positions, films, seconds, settings
+    )
 
 
 PARTS: dict[str, Callable[[Run], Found]] = {

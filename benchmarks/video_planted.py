@@ -33,7 +33,7 @@ PLANTED_S = 2
 _KBIT_S = 400
 _LONG_FRAMES, _LONG_PIECES = 240, 3
 _SHORT_FRAMES = tuple(2**power for power in range(8))
-_SETTINGS: tuple[tuple[SamplingMode, float], ...] = (
+SETTINGS: tuple[tuple[SamplingMode, float], ...] = (
     ("exact", 1.0),
     ("exact", 2.0),
     ("exact", 3.0),
@@ -41,6 +41,7 @@ _SETTINGS: tuple[tuple[SamplingMode, float], ...] = (
     ("economical", 1.0),
     ("economical", 5.0),
 )
+QUICK_SETTINGS = (SETTINGS[0], SETTINGS[3], SETTINGS[5])
 _WORKERS = 2
 
 
@@ -183,6 +184,7 @@ def planted(
     positions: int,
     films: int,
     seconds: int,
+    settings: Sequence[tuple[SamplingMode, float]] = SETTINGS,
 ) -> tuple[list[Table], dict[str, object]]:
     """Measure.
 
@@ -194,6 +196,7 @@ def planted(
         positions: Planted segments per codec.
         films: Spread over so many films.
         seconds: Length of a film.
+        settings: Modes and intervals in seconds.
 
     Returns:
         The table, and its figures.
@@ -202,7 +205,7 @@ def planted(
         clips.film_takes(codecs, take)
     classifier = _Memory(default_model(engine))
     threshold = classifier.card.thresholds["balanced"]
-    task = progress.add_task("planted", total=len(codecs) * (1 + len(_SETTINGS)))
+    task = progress.add_task("planted", total=len(codecs) * (1 + len(settings)))
     found: dict[tuple[str, SamplingMode, float], Found] = {}
     frames = seconds * RATE
     places = [starts(frames, positions // films, seed) for seed in range(films)]
@@ -214,7 +217,7 @@ def planted(
             for path, segments in zip(paths, places, strict=True):
                 pieces.film(path, frames, segments)
             progress.advance(task)
-            for mode, interval_s in _SETTINGS:
+            for mode, interval_s in settings:
                 progress.update(task, description=f"planted: {codec.name}, {mode}, {interval_s:g} s")
                 scored = _scored(paths, classifier, mode, interval_s, frames)
                 outcomes = [judged(*one, threshold) for one in zip(scored, places, strict=True)]
@@ -254,7 +257,7 @@ def _table(found: dict[tuple[str, SamplingMode, float], Found], codecs: Sequence
     )
     for heading in ("sampling", *codecs, "theoretical chance"):
         table.add_column(heading, justify="left" if heading == "sampling" else "right")
-    for mode, interval_s in _SETTINGS:
+    for mode, interval_s in dict.fromkeys((mode, interval_s) for _, mode, interval_s in found):
         cells = []
         for codec in codecs:
             one = found[codec, mode, interval_s]
@@ -280,4 +283,14 @@ def _figures(found: dict[tuple[str, SamplingMode, float], Found]) -> dict[str, o
     }
 
 
-__all__ = ["PLANTED_S", "Found", "chance", "filler", "judged", "planted", "starts"]
+__all__ = [
+    "PLANTED_S",
+    "QUICK_SETTINGS",
+    "SETTINGS",
+    "Found",
+    "chance",
+    "filler",
+    "judged",
+    "planted",
+    "starts",
+]

@@ -125,8 +125,11 @@ def _eager_resnet50() -> Callable[[Path], float]:
     """One file at a time through torchvision's usual transforms."""
     import torch
     from PIL import Image
-    from torchvision import models, transforms
 
+    from classifier.torch_compat import import_torchvision
+
+    transforms = import_torchvision().transforms
+    models = import_torchvision().models
     torch.set_num_threads(video_models.THREADS)
     network = models.resnet50(weights=None).eval()
     prepare = transforms.Compose(
