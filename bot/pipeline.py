@@ -54,8 +54,8 @@ class Locates(Protocol):
 class Downloads(Protocol):
     """Fetches and forgets files; see `bot.media.download.Downloader`."""
 
-    def download(self, rendition: Rendition) -> Downloaded:
-        """Fetch every part."""
+    def download(self, rendition: Rendition, *, may_have_holes: bool = False) -> Downloaded:
+        """Fetch every part, or what is needed to begin with."""
         ...
 
     def discard(self, downloaded: Downloaded) -> None:
@@ -206,9 +206,9 @@ class Pipeline:
             self._give_back(claimed)
             return
         try:
-            downloaded = self._work.downloader.download(rendition)
+            downloaded = self._work.downloader.download(rendition, may_have_holes=True)
             try:
-                scored = self._work.score([MediaPart(part.path, part.page) for part in downloaded.parts])
+                scored = self._work.score(downloaded.media_parts())
             finally:
                 self._work.downloader.discard(downloaded)
         except (BotError, DecodeError) as error:
@@ -223,7 +223,7 @@ class Pipeline:
         now = datetime.now(UTC)
         timings = {
             "locate": locate_s,
-            "download": got.seconds,
+            "download": got.transfer_s,
             **scored.timings_s,
             "total": (now - claimed.received_at).total_seconds(),
         }
@@ -244,7 +244,7 @@ class Pipeline:
         if not self._commit(lambda tx: uploads.score(tx, claimed, classification, now, review=draw), claimed):
             return
         self._count(claimed, scored.label, now)
-        self._work.metrics.downloaded_bytes.inc(sum(part.size_bytes for part in got.parts))
+        self._work.metrics.downloaded_bytes.inc(got.received_bytes)
         for stage, seconds in timings.items():
             self._work.metrics.stage_s.labels(stage).observe(seconds)
         log.info(

@@ -106,6 +106,15 @@ class MediaSettings(Section):
     total_timeout_s: PositiveSeconds
     max_redirects: Annotated[int, Field(ge=0)]
     retry_after_s: tuple[PositiveSeconds, ...] = Field(min_length=1)
+    range_min_bytes: Bytes = Field(description="Original videos from this size on are read in ranges.")
+    range_max_file_bytes: Annotated[int, Field(ge=0)] = Field(
+        description="Larger ones are not read in ranges; 0 turns ranges off."
+    )
+    range_block_bytes: Annotated[int, Field(ge=4096)]
+    range_ahead_bytes: Annotated[int, Field(ge=0)] = Field(
+        description="The most that is fetched ahead of a decoder that reads on."
+    )
+    range_timeout_s: PositiveSeconds = Field(description="For all ranges of a file, waiting included.")
     directory: Path
 
 

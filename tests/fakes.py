@@ -65,7 +65,7 @@ class FakeDownloader:
         self.error = error
         self.open = 0
 
-    def download(self, rendition: Rendition) -> Downloaded:
+    def download(self, rendition: Rendition, *, may_have_holes: bool = False) -> Downloaded:
         """Answer."""
         if self.error is not None:
             raise self.error

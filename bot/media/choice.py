@@ -6,6 +6,7 @@ one is handed on exactly as the API gave it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bot.errors import RetryLater, SkipUpload
 from bot.media.imageinfo import Derivative, FileVersion
@@ -30,6 +31,9 @@ DECODABLE_MIMES = frozenset(
 
 ANIMATION_MIMES = frozenset({"image/apng", "image/gif", "image/vnd.mozilla.apng", "image/webp"})
 """Formats whose thumbnail may be a still of an animation, and where the API does not always tell."""
+
+RANGED_MIMES = frozenset({"video/mp4", "video/quicktime", "video/webm", "video/x-matroska"})
+"""Videos with an index, of which a decoder reads only what it looks at; others are read from start to end."""
 
 
 def is_audio(version: FileVersion) -> bool:
@@ -129,7 +133,8 @@ def video(
         may_come: Whether transcodes may still come.
 
     Returns:
-        The smallest transcode, else the original within its limit.
+        The smallest transcode, else the original within its limit, or what is looked at of it: where that may
+        be much less, by ranges.
 
     Raises:
         RetryLater: `too_large`, while transcodes may still come.
@@ -139,8 +144,11 @@ def video(
         smallest = min(derivatives, key=lambda one: (one.height_px, one.bandwidth_bits_per_s, one.url))
         return Rendition("derivative", (Part(smallest.url),), smallest.width_px, settings.video_max_bytes)
     rendition = _original(version, settings.video_max_bytes)
+    by_ranges = _by_ranges(version, settings)
     if rendition is not None and _within(version, settings.video_max_bytes):
-        return rendition
+        return replace(rendition, by_ranges=by_ranges)
+    if rendition is not None and by_ranges and not may_come:
+        return replace(rendition, by_ranges=True)
     message = f"The video has {version.size_bytes} bytes and no smaller version."
     if may_come:
         raise RetryLater("too_large", message)
@@ -185,6 +193,13 @@ def _original(version: FileVersion, max_bytes: int) -> Rendition | None:
     return Rendition("original", (part,), version.width_px or None, max_bytes)
 
 
+def _by_ranges(version: FileVersion, settings: MediaSettings) -> bool:
+    smallest_bytes, largest_bytes = settings.range_min_bytes, settings.range_max_file_bytes
+    size_bytes = version.size_bytes
+    ranged = version.mime in RANGED_MIMES
+    return ranged and size_bytes is not None and smallest_bytes <= size_bytes <= largest_bytes
+
+
 def _within(version: FileVersion, max_bytes: int) -> bool:
     """An unknown size passes: the limit is enforced again while reading."""
     return version.size_bytes is None or version.size_bytes <= max_bytes
@@ -193,6 +208,7 @@ def _within(version: FileVersion, max_bytes: int) -> bool:
 __all__ = [
     "ANIMATION_MIMES",
     "DECODABLE_MIMES",
+    "RANGED_MIMES",
     "document",
     "fallback",
     "is_audio",

@@ -29,6 +29,7 @@ class Watch:
     """
 
     def __init__(self, total_s: float, stop: threading.Event) -> None:
+        self.total_s = total_s
         self._deadline_s = time.monotonic() + total_s
         self._stop = stop
         self._over = threading.Event()

@@ -128,12 +128,15 @@ def _batches(
 
     batch: list[Frame] = []
     began_s = time.monotonic()
+    # Of a file that is fetched as it is read, every frame may be the one that spares the rest of the bytes.
+    has_holes = any(part.source is not None for part in job.parts)
+    most_frames = wire.MAX_FRAMES_PER_MESSAGE
     for frame in decode(job.parts, preprocess.get(job.preprocessing), limits, report):
         if stopped.number >= job.number:
             report.truncated = True
             break
         batch.append(frame)
-        most = min(area.fits(frame) or wire.MAX_FRAMES_PER_MESSAGE, wire.MAX_FRAMES_PER_MESSAGE)
+        most = 1 if has_holes else min(area.fits(frame) or most_frames, most_frames)
         if len(batch) >= most or time.monotonic() - began_s > _FLUSH_AFTER_S:
             yield batch, False
             batch, began_s = [], time.monotonic()

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from bot.api import ApiError
 from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
+from bot.media import choice
 from bot.media.locate import Locator
 from bot.media.sha1 import base36_from_hex
 from bot.settings import MediaSettings, load_settings
@@ -269,11 +270,56 @@ def test_a_video_without_transcodes_is_fetched_whole_within_its_limit(wiki, mime
     assert result == Rendition("original", (ORIGINAL,), 4000, SETTINGS.video_max_bytes)
 
 
-def test_a_big_video_waits_for_its_transcodes_then_is_too_large(wiki):
-    big = {**VIDEO, "size": SETTINGS.video_max_bytes + 1}
+@pytest.mark.parametrize(
+    ("mime", "size"),
+    [
+        ("video/ogg", SETTINGS.video_max_bytes + 1),
+        ("video/webm", SETTINGS.range_max_file_bytes + 1),
+    ],
+)
+def test_a_big_video_waits_for_its_transcodes_then_is_too_large(wiki, mime, size):
+    big = {**VIDEO, "mime": mime, "size": size}
     for attempts in range(len(SETTINGS.retry_after_s) + 1):
         assert code_of(locate_file(wiki, **big, attempts=attempts), RetryLater) == "too_large"
     assert code_of(locate_file(wiki, **big, attempts=FALLBACK_TRY), SkipUpload) == "too_large"
+
+
+@pytest.mark.parametrize("mime", sorted(choice.RANGED_MIMES))
+def test_a_large_video_with_an_index_is_read_in_ranges(wiki, mime):
+    for size in (SETTINGS.range_min_bytes, SETTINGS.video_max_bytes):
+        result = locate_file(wiki, **{**VIDEO, "mime": mime, "size": size})
+        part = replace(ORIGINAL, size_bytes=size)
+        assert result == Rendition("original", (part,), 4000, SETTINGS.video_max_bytes, by_ranges=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": SETTINGS.range_min_bytes - 1},
+        {"mime": "video/ogg"},
+        {"mime": "application/ogg"},
+        {"mime": "video/mpeg"},
+        {"mime": "image/gif", "mediatype": "BITMAP"},
+    ],
+)
+def test_what_is_small_or_has_no_index_is_fetched_whole(wiki, change):
+    result = locate_file(wiki, **{**VIDEO, "size": SETTINGS.range_min_bytes, **change})
+    assert isinstance(result, Rendition)
+    assert not result.by_ranges
+
+
+def test_a_video_over_the_limit_is_read_in_ranges_once_no_transcode_will_come(wiki):
+    big = {**VIDEO, "size": SETTINGS.video_max_bytes + 1}
+    assert code_of(locate_file(wiki, **big, attempts=0), RetryLater) == "too_large"
+    part = replace(ORIGINAL, size_bytes=SETTINGS.video_max_bytes + 1)
+    expected = Rendition("original", (part,), 4000, SETTINGS.video_max_bytes, by_ranges=True)
+    assert locate_file(wiki, **big, attempts=FALLBACK_TRY) == expected
+
+
+def test_the_last_try_fetches_a_video_whole_where_it_may(wiki):
+    result = locate_file(wiki, **{**VIDEO, "size": SETTINGS.video_max_bytes}, attempts=FALLBACK_TRY)
+    assert isinstance(result, Rendition)
+    assert not result.by_ranges
 
 
 def test_a_transcode_that_comes_at_the_very_last_try_is_taken(wiki):
