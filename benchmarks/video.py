@@ -17,7 +17,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import video_decoders, video_early_exit, video_memory, video_planted, video_table
-from benchmarks.video_clips import CODECS, REELS, Clips, Codec
+from benchmarks.video_clips import CODECS, REELS_FRAMES, Clips, Codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def main() -> None:
     codecs = [CODECS[name] for name in arguments.codec or (QUICK_CODECS if arguments.quick else CODECS)]
     figures: dict[str, object] = {}
     with Progress(console=console, transient=True) as progress:
-        clips = Clips(progress, reels=1 if arguments.quick else REELS)
+        clips = Clips(progress, reels=1 if arguments.quick else len(REELS_FRAMES))
         clips.prepare(codecs)
         seconds = 30 if arguments.quick else round(arguments.minutes * 60)
         run = Run(clips, progress, codecs, arguments.engine, arguments.quick, seconds, arguments.rounds)

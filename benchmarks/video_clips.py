@@ -27,10 +27,9 @@ from benchmarks.video_splice import splice
 from classifier.values import Pixels
 
 WIDTH_PX, HEIGHT_PX, RATE = 854, 480, 24
-REEL_S = 30
-"""Length of one encoded reel in seconds."""
-REELS = 4
-"""So many different reels take turns in a film."""
+REELS_FRAMES = (727, 743, 769, 809)
+"""Lengths of the different reels that take turns in a film: no multiples of any interval between samples, as
+otherwise these would lie at the same few distances from the keyframes again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,34 @@ class Take:
         return footage.slides(width, height, self.frames, self.rate, self.seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A finished film.
+
+    Attributes:
+        path: The file.
+        duration_s: Its length in seconds.
+    """
+
+    path: Path
+    duration_s: float
+
+
+def running_order(takes: Sequence[Take], seconds: int) -> list[Take]:
+    """The takes in turn, until they last long enough.
+
+    Args:
+        takes: All of one rate.
+        seconds: How long.
+    """
+    order: list[Take] = []
+    for take in cycle(takes):
+        if sum(one.frames for one in order) >= seconds * take.rate:
+            break
+        order.append(take)
+    return order
+
+
 def default_directory() -> Path:
     """Where clips are kept."""
     return user_cache_path("commons-nsfw-bot") / "benchmarks" / f"footage-v{footage.VERSION}"
@@ -125,23 +152,26 @@ class Clips:
     Args:
         progress: Shows what is being made.
         directory: The cache; None: the user's.
-        reels: How many different reels a film is made of, 1 to `REELS`.
+        reels: How many different reels a film is made of, from 1 on.
     """
 
-    def __init__(self, progress: Progress, directory: Path | None = None, reels: int = REELS) -> None:
+    def __init__(
+        self, progress: Progress, directory: Path | None = None, reels: int = len(REELS_FRAMES)
+    ) -> None:
         self._progress = progress
         self.directory = directory or default_directory()
         self._reels = reels
 
-    def film(self, codec: Codec, seconds: int) -> Path:
+    def film(self, codec: Codec, seconds: int) -> Film:
         """A film of 854x480 and 24 frames a second.
 
         Args:
             codec: How it is encoded.
-            seconds: Its length, a multiple of `REEL_S`.
+            seconds: Its length at least; reels are not cut.
         """
         takes = self._film_takes()
-        return self._spliced(f"film{self._reels}", codec, takes, seconds)
+        frames = sum(take.frames for take in running_order(takes, seconds))
+        return Film(self._spliced(f"film{self._reels}", codec, takes, seconds), frames / RATE)
 
     def lecture(self, codec: Codec, seconds: int) -> Path:
         """Standing slides, so that hours fit into some megabytes; the same format as `film`."""
@@ -165,8 +195,8 @@ class Clips:
 
     def _film_takes(self) -> list[Take]:
         return [
-            Take("film", WIDTH_PX, HEIGHT_PX, REEL_S * RATE, RATE, seed=number)
-            for number in range(self._reels)
+            Take("film", WIDTH_PX, HEIGHT_PX, frames, RATE, seed=number)
+            for number, frames in enumerate(REELS_FRAMES[: self._reels])
         ]
 
     def reel(self, codec: Codec, take: Take) -> Path:
@@ -206,8 +236,7 @@ class Clips:
         key = hashlib.sha256("/".join(reel.name for reel in reels).encode()).hexdigest()[:12]
         path = self.directory / f"{name}-{seconds}s-{key}{codec.suffix}"
         if not path.exists():
-            reel_s = takes[0].frames // takes[0].rate
-            order = [reel for _, reel in zip(range(-(-seconds // reel_s)), cycle(reels), strict=False)]
+            order = [self._reel_path(codec, take) for take in running_order(takes, seconds)]
             task = self._progress.add_task(f"splicing {path.name}", total=len(order))
             splice(order, path, codec.muxer, takes[0].rate, lambda: self._progress.advance(task))
             self._progress.remove_task(task)
@@ -281,11 +310,12 @@ __all__ = [
     "CODECS",
     "HEIGHT_PX",
     "RATE",
-    "REELS",
-    "REEL_S",
+    "REELS_FRAMES",
     "WIDTH_PX",
     "Clips",
     "Codec",
+    "Film",
     "Take",
     "default_directory",
+    "running_order",
 ]

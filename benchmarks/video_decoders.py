@@ -99,11 +99,11 @@ def decoders(
     """
     orders = {}
     for codec in codecs:
-        path = clips.film(codec, seconds)
-        keys_s = keyframe_times_s(path)
+        film = clips.film(codec, seconds)
+        keys_s = keyframe_times_s(film.path)
         for interval_s in INTERVALS_S:
             orders[codec.name, interval_s] = Order(
-                path, codec.format_name, interval_s, float(seconds), RATE, keys_s
+                film.path, codec.format_name, interval_s, film.duration_s, RATE, keys_s
             )
     task = progress.add_task("decoders", total=rounds * len(orders) * len(METHODS))
     samples: dict[tuple[str, str, float], list[Measured]] = {}
@@ -116,7 +116,8 @@ def decoders(
     progress.remove_task(task)
     results = {key: _middle(measurements) for key, measurements in samples.items()}
     names = [codec.name for codec in codecs]
-    return results, [_costs(results, names, seconds), _ratios(results, names), _limits(results, names)]
+    duration_s = next(iter(orders.values())).duration_s
+    return results, [_costs(results, names, duration_s), _ratios(results, names), _limits(results, names)]
 
 
 def _once(name: str, order: Order) -> Measured:
@@ -154,9 +155,9 @@ def _middle(measurements: Sequence[Measured]) -> Measured:
     return replace(best, cpu_s=median(one.cpu_s for one in measurements))
 
 
-def _costs(results: Results, codecs: Sequence[str], seconds: int) -> Table:
+def _costs(results: Results, codecs: Sequence[str], duration_s: float) -> Table:
     table = Table(
-        title=f"CPU seconds for {seconds} s of 854x480: a sample every 5 s / every 1 s "
+        title=f"CPU seconds for {duration_s:.0f} s of 854x480: a sample every 5 s / every 1 s "
         "(off: samples further than a frame from the wanted time)",
         title_justify="left",
     )

@@ -124,13 +124,13 @@ def early_exit(
     frame_s, _ = measured(model_cost_s, engine)
     found: dict[tuple[str, SamplingMode], dict[SamplingOrder, Expected]] = {}
     for codec in codecs:
-        path = clips.film(codec, seconds)
-        order = Order(path, codec.format_name, interval_s(seconds), float(seconds), RATE, ())
+        film = clips.film(codec, seconds)
+        order = Order(film.path, codec.format_name, interval_s(film.duration_s), film.duration_s, RATE, ())
         for mode in modes:
             for sequence in ORDERS:
                 progress.update(task, description=f"{codec.name}, {mode}, {sequence}")
                 course, _ = measured(run_course, order, mode, sequence)
-                averages = expected(course, segment_s, seconds, frame_s)
+                averages = expected(course, segment_s, film.duration_s, frame_s)
                 found.setdefault((codec.name, mode), {})[sequence] = averages
                 progress.advance(task)
     progress.remove_task(task)

@@ -10,7 +10,7 @@ from classifier.values import Classifier, ModelCard
 
 THREADS = 2
 """The proposal's figures are for two cores."""
-_RESNET_SEED = 1
+RESNET_SEED = 1
 
 
 def default_model(engine: str) -> Classifier:
@@ -36,7 +36,7 @@ def export_resnet50(path: Path) -> None:
     from classifier.engines import graph
     from classifier.models import architectures
 
-    content = graph.export(architectures.build("resnet50", seed=_RESNET_SEED), 224)
+    content = graph.export(architectures.build("resnet50", seed=RESNET_SEED), 224)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
@@ -56,4 +56,4 @@ def fast_resnet50(path: Path) -> Classifier:
     return OnnxRuntimeEngine(path, resnet50_card(), "fp32", THREADS)
 
 
-__all__ = ["THREADS", "default_model", "export_resnet50", "fast_resnet50", "resnet50_card"]
+__all__ = ["RESNET_SEED", "THREADS", "default_model", "export_resnet50", "fast_resnet50", "resnet50_card"]

@@ -90,8 +90,8 @@ def table(
     rows: dict[int, dict[str, Scored]] = {}
     task = progress.add_task("table", total=len(lengths_s) * len(WAYS))
     for seconds in lengths_s:
-        path = clips.film(codec, seconds)
-        order = Order(path, codec.format_name, interval_s(seconds), float(seconds), RATE, ())
+        film = clips.film(codec, seconds)
+        order = Order(film.path, codec.format_name, interval_s(film.duration_s), film.duration_s, RATE, ())
         for way in WAYS:
             progress.update(task, description=f"{seconds} s of film, {way.name}")
             scored, _ = measured(run_way, way, order, graph, engine)
@@ -126,12 +126,13 @@ def _eager_resnet50() -> Callable[[Path], float]:
     import torch
     from PIL import Image
 
+    from classifier.models import architectures
     from classifier.torch_compat import import_torchvision
 
-    transforms = import_torchvision().transforms
-    models = import_torchvision().models
     torch.set_num_threads(video_models.THREADS)
-    network = models.resnet50(weights=None).eval()
+    # The same weights as ours has: with others, vanishing activations could make it slower than it is.
+    network = architectures.build("resnet50", seed=video_models.RESNET_SEED).get_submodule("backbone")
+    transforms = import_torchvision().transforms
     prepare = transforms.Compose(
         [
             transforms.Resize(256),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.progress import Progress
 
 from benchmarks import footage, video_planted
-from benchmarks.video_clips import CODECS, Clips, Take
+from benchmarks.video_clips import CODECS, Clips, Take, running_order
 from benchmarks.video_decoders import keyframe_times_s
 from benchmarks.video_early_exit import Course, breakeven_share, expected
 from benchmarks.video_measuring import Failed, measured
@@ -119,6 +119,12 @@ def test_methods_that_promise_each_wanted_frame_give_it(tmp_path: Path, codec) -
     order = Order(path, codec.format_name, 1.0, 180 / 24, 24, keyframe_times_s(path))
     for name in ("OpenCV, sequential", "PyAV, seek per sample", "the limit", "ours, exact"):
         assert METHODS[name](order) == pytest.approx(order.wanted_s, abs=1.1 / 24), name
+
+
+def test_a_film_is_as_long_as_asked_and_no_reel_longer() -> None:
+    takes = [Take("film", 96, 64, frames, 24, seed=0) for frames in (50, 31)]
+    assert [take.frames for take in running_order(takes, 5)] == [50, 31, 50]
+    assert [take.frames for take in running_order(takes, 2)] == [50]
 
 
 def test_wanted_times_end_with_the_last_frame() -> None:
