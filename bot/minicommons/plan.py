@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 MediaType = Literal["BITMAP", "DRAWING", "VIDEO", "AUDIO", "OFFICE", "3D", "UNKNOWN"]
 Story = Literal["uploaded", "overwrites", "deleted", "moved", "suppressed", "lagging"]
-FaultKind = Literal["none", "status", "slow", "unrenderable", "truncated", "redirect"]
+FaultKind = Literal["none", "status", "slow", "unrenderable", "truncated", "redirect", "no_ranges"]
 
 SCORED_SFW = "scored-sfw"
 SCORED_NSFW = "scored-nsfw"
@@ -89,7 +89,8 @@ class MediaFault:
 
     Attributes:
         kind: `status` answers `status`, `slow` dribbles, `unrenderable` answers 500 to every thumbnail,
-            `truncated` closes half way, `redirect` sends the client to `location`.
+            `truncated` closes half way, `redirect` sends the client to `location`, `no_ranges`
+            sends the whole file whatever range is asked for.
         times: How many requests are affected; -1 for all.
         status: HTTP status of `status`.
         retry_after_s: Sent as Retry-After where not None.

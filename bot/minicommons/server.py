@@ -166,7 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_media(self, path: str) -> None:
         director = self.server.director
         with director.statistics.download():
-            answer = director.media.answer(path, self.headers.get("User-Agent", ""))
+            names = ("User-Agent", "Range", "If-Range")
+            answer = director.media.answer(path, *(self.headers.get(name, "") for name in names))
             self._count(answer.kind, answer.status)
             director.statistics.count_media(path, len(answer.body))
             head = self._head(answer.status, answer.content_type, len(answer.body), answer.headers)

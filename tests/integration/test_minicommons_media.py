@@ -182,6 +182,27 @@ def test_a_cut_answer_is_shorter_than_announced(commons, corpus, session):
     assert session.get(url, timeout=30).status_code == 200
 
 
+def test_a_range_is_a_piece_of_the_version_it_names(commons, corpus, session):
+    url = publish(commons, corpus, session, "jpeg-baseline")["url"]
+    whole = session.get(url, timeout=30)
+    tag, size = whole.headers["ETag"], len(whole.content)
+    for asked, start, end in [("bytes=5-9", 5, 10), ("bytes=7-", 7, size), (f"bytes=0-{size + 5}", 0, size)]:
+        piece = session.get(url, headers={"Range": asked, "If-Range": tag}, timeout=30)
+        assert (piece.status_code, piece.content) == (206, whole.content[start:end])
+        assert piece.headers["Content-Range"] == f"bytes {start}-{end - 1}/{size}"
+        assert piece.headers["ETag"] == tag
+    beyond = session.get(url, headers={"Range": f"bytes={size}-"}, timeout=30)
+    assert beyond.status_code == 416
+    other = session.get(url, headers={"Range": "bytes=5-9", "If-Range": '"other"'}, timeout=30)
+    assert (other.status_code, other.content) == (200, whole.content)
+
+
+def test_a_host_can_refuse_ranges(commons, corpus, session):
+    url = publish(commons, corpus, session, "jpeg-baseline")["url"]
+    commons.set_media_fault(None, MediaFault("no_ranges"))
+    assert session.get(url, headers={"Range": "bytes=5-9"}, timeout=30).status_code == 200
+
+
 def test_a_redirect_leads_where_it_was_told(commons, corpus, session):
     url = publish(commons, corpus, session, "jpeg-baseline")["thumburl"]
     elsewhere = "http://elsewhere.example/x.jpg"
