@@ -11,7 +11,7 @@ from classifier.batching import Batcher
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
 from classifier.models import catalogue
-from classifier.scoring import score_media
+from classifier.scoring import OnDecoded, OnFrame, score_media
 from classifier.threads import budget
 from classifier.values import Classifier, Level, MediaPart, MediaScore
 
@@ -128,12 +128,21 @@ class Scorer:
         """
         self.threshold = self.classifier.card.thresholds[level]
 
-    def score(self, parts: Sequence[MediaPart], *, stop_early: bool = True) -> MediaScore:
+    def score(
+        self,
+        parts: Sequence[MediaPart],
+        *,
+        stop_early: bool = True,
+        on_frame: OnFrame | None = None,
+        on_decoded: OnDecoded | None = None,
+    ) -> MediaScore:
         """Score the files of one upload.
 
         Args:
             parts: Its local files.
             stop_early: Stop at the first frame over the threshold.
+            on_frame: Told each frame that counts and its score.
+            on_decoded: Told how decoding stands.
 
         Returns:
             The score of the whole.
@@ -148,6 +157,8 @@ class Scorer:
             preprocessing=self.classifier.card.preprocessing,
             threshold=self.threshold,
             stop_early=stop_early,
+            on_frame=on_frame,
+            on_decoded=on_decoded,
         )
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ frame is an error, never a low score. What is recorded does not depend on timing
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,6 +18,12 @@ from classifier.values import DecodeSummary, Frame, FrameResult, MediaPart, Medi
 
 MAX_PENDING_FRAMES = 64
 """Frames of one file that may wait for the model; decoding pauses beyond it, so memory stays flat."""
+
+OnFrame = Callable[[Frame, float], None]
+"""Told each frame that counts and its score, in the order of decoding. Its pixels are a view of several
+frames' memory: who keeps them copies them."""
+OnDecoded = Callable[[DecodeSummary], None]
+"""Told how the job stands, each time frames have come."""
 
 
 class DecodeStream(Protocol):
@@ -46,7 +52,7 @@ class DecodeStream(Protocol):
 
     @property
     def summary(self) -> DecodeSummary:
-        """What was decoded; valid once the iteration has ended or the context was left."""
+        """What is known so far; final once the iteration has ended or the context was left."""
         ...
 
 
@@ -66,10 +72,13 @@ class Decoder(Protocol):
 class _Scores:
     """The frames of one file on their way through the model, harvested in the order of decoding."""
 
-    def __init__(self, batcher: Batcher, threshold: float, *, stop_early: bool) -> None:
+    def __init__(
+        self, batcher: Batcher, threshold: float, *, stop_early: bool, on_frame: OnFrame | None = None
+    ) -> None:
         self._batcher = batcher
         self._threshold = threshold
         self._stop_early = stop_early
+        self._on_frame = on_frame
         self._pending: deque[tuple[Frame, Future[float]]] = deque()
         self.results: list[FrameResult] = []
         self.hit = False
@@ -91,6 +100,8 @@ class _Scores:
             score = future.result()
             self.waited_s += time.perf_counter() - started_s
             self.results.append(FrameResult(score, frame.at_s, frame.page))
+            if self._on_frame is not None:
+                self._on_frame(frame, score)
             self.hit = self._stop_early and score >= self._threshold
 
     def cancel(self) -> None:
@@ -108,6 +119,8 @@ def score_media(
     threshold: float,
     preprocessing: str | None = None,
     stop_early: bool = True,
+    on_frame: OnFrame | None = None,
+    on_decoded: OnDecoded | None = None,
 ) -> MediaScore:
     """Score one upload.
 
@@ -119,6 +132,8 @@ def score_media(
         preprocessing: Id of the preprocessing; None: the one on the model's card.
         stop_early: Whether the first frame at or over the threshold ends the job. The score is then that
             frame's, and later frames, which may score higher, are not looked at.
+        on_frame: See `OnFrame`; called in this thread.
+        on_decoded: See `OnDecoded`; for a progress bar, as the length is known long before the end.
 
     Returns:
         The score with every frame that counts, in the order of decoding.
@@ -127,12 +142,14 @@ def score_media(
         DecodeError: Where the files cannot be decoded, or not a single frame came out.
         ModelError: Where the model fails or is being closed.
     """
-    scores = _Scores(batcher, threshold, stop_early=stop_early)
+    scores = _Scores(batcher, threshold, stop_early=stop_early, on_frame=on_frame)
     try:
         wanted = preprocessing or batcher.classifier.card.preprocessing
         with decoder.open(parts, wanted) as stream:
             for frames in stream:
                 scores.add(frames)
+                if on_decoded is not None:
+                    on_decoded(stream.summary)
                 if scores.hit:
                     break
         # The worker is free for the next file while the last frames are with the model.
