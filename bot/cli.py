@@ -179,27 +179,65 @@ def check_config(
 
 @app.command()
 def classify(
-    files: Annotated[list[Path], typer.Argument(help="Pictures and videos.", show_default=False)],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE_OR_TITLE...",
+            help="Pictures and videos; titles of the wiki (File:Name.webm) or addresses of its file pages.",
+            show_default=False,
+        ),
+    ],
     config: ConfigOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, in the order given.")
     ] = False,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(help="Of one file: write its scores over time and blurred frames as .html or .png."),
+    ] = None,
+    keep_going: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-going/--stop-early",
+            help="Score all frames, or stop at the first one over the threshold.",
+            show_default="stop early; with --timeline, keep going",
+        ),
+    ] = None,
 ) -> None:
-    """Score local files. A bad file never stops the others; the exit code is 1 if any failed."""
-    from bot.classify import classify_files, print_table
+    """Score local files, or files of the wiki by their titles.
 
+    A bad file never stops the others. The exit code is 1 if any failed, 4 if the wiki was out of reach.
+    """
+    from bot.classify import SERVICE_DOWN, classify_files, print_table
+
+    if timeline is not None:
+        from bot.timeline import refusal, write_timeline
+
+        if problem := refusal(timeline, files):
+            raise typer.BadParameter(problem, param_hint="--timeline")
     with _explained():
-        settings = _settings(config)
-        results = classify_files(settings, files, progress=err if sys.stderr.isatty() else None)
-        if as_json:
-            failed = False
-            for result in results:
+        results = []
+        for result in classify_files(
+            _settings(config),
+            files,
+            keep_going=timeline is not None if keep_going is None else keep_going,
+            with_strip=timeline is not None,
+            progress=err if sys.stderr.isatty() else None,
+        ):
+            if as_json:
                 typer.echo(json.dumps(result.as_json(), ensure_ascii=False))
-                failed |= result.code is not None
-        else:
-            failed = print_table(out, results)
-        if failed:
-            raise SystemExit(EXIT_FAILED)
+            results.append(result)
+        if not as_json:
+            print_table(out, results)
+        if timeline is not None and results[0].scored is not None and results[0].strip is not None:
+            try:
+                write_timeline(timeline, results[0].scored, results[0].strip.thumbnails())
+            except OSError as error:
+                _fail(EXIT_FAILED, f"--timeline cannot be written: {error}")
+            err.print(f"timeline: {timeline}", soft_wrap=True, highlight=False, markup=False)
+        codes = {result.code for result in results if result.code is not None}
+        if codes:
+            raise SystemExit(EXIT_NETWORK if SERVICE_DOWN in codes else EXIT_FAILED)
 
 
 @app.command("setup-wiki")

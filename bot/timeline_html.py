@@ -1,0 +1,170 @@
+"""Render a timeline as a page that needs nothing but itself: no script, no address to load anything from."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, StrictUndefined, Template
+
+from bot.timeline_plot import Plot, Point, label_anchor, plot
+from bot.timeline_strip import THUMBNAIL_PX, Thumbnail
+from bot.timeline_values import Scored, decimals_for, where
+from bot.timeline_words import (
+    HEADINGS,
+    NOTE,
+    STRIP_HEADINGS,
+    description,
+    facts,
+    mark,
+    point_text,
+    remarks,
+    strip_note,
+)
+
+_TEMPLATE: Final = Path(__file__).with_name("timeline.html")
+_MANY_POINTS: Final = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """The drawing and its plot area, in units of the drawing; y grows downwards.
+
+    Attributes:
+        width: Of the whole.
+        height: Of the whole.
+        left: Left side of the plot area.
+        right: Its right side.
+        top: Its upper side.
+        bottom: Its lower side.
+    """
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def x(self, share: float) -> float:
+        """From 0 (left) to 1 (right) into the plot area."""
+        return round(self.left + share * (self.right - self.left), 1)
+
+    def y(self, score: float) -> float:
+        """From 0 (bottom) to 1 (top) into the plot area."""
+        return round(self.bottom - score * (self.bottom - self.top), 1)
+
+
+PLOT_BOX: Final = Box(width=960, height=306, left=44, right=936, top=44, bottom=270)
+GAUGE_BOX: Final = Box(width=960, height=92, left=24, right=936, top=32, bottom=60)
+
+
+def render_html(scored: Scored, thumbnails: Sequence[Thumbnail]) -> str:
+    """Render the page; everything is escaped by the template engine.
+
+    Args:
+        scored: The scored file.
+        thumbnails: Its strip.
+
+    Returns:
+        The page.
+    """
+    drawn = plot(scored)
+    box = GAUGE_BOX if drawn.kind == "single" else PLOT_BOX
+    points = [_point(point, box, len(drawn.points)) for point in drawn.points]
+    curve = " ".join(f"{point['x']},{point['y']}" for point in points)
+    return _template().render(
+        title=scored.title,
+        address=scored.address,
+        heading=HEADINGS[drawn.kind],
+        note=NOTE,
+        strip_heading=STRIP_HEADINGS[drawn.kind],
+        strip_note=strip_note(scored, len(thumbnails)),
+        remarks=remarks(scored),
+        facts=facts(scored),
+        description=description(scored),
+        kind=drawn.kind,
+        box=box,
+        points=points,
+        worst=_worst(drawn.worst, box),
+        curve=curve,
+        area=f"{points[0]['x']},{box.bottom} {curve} {points[-1]['x']},{box.bottom}",
+        levels=[{"y": box.y(level / 4), "label": f"{level / 4:.2f}"} for level in range(5)],
+        ticks=[{"x": box.x(tick.x), "label": tick.label} for tick in drawn.ticks],
+        threshold_y=box.y(drawn.threshold),
+        threshold_label=drawn.threshold_label,
+        gauge=_gauge(drawn, box),
+        thumbnails=[_thumbnail(one, scored) for one in thumbnails],
+        thumbnail_px=THUMBNAIL_PX,
+    )
+
+
+def _point(point: Point, box: Box, count: int) -> dict[str, object]:
+    radius = 2 if count > _MANY_POINTS else 3.5
+    return {
+        "x": box.x(point.x),
+        "y": box.y(point.score),
+        "radius": radius + 1 if point.over else radius,
+        "over": point.over,
+        "where": point.where,
+        "score": f"{point.score:.4f}",
+        "mark": mark(over=point.over, worst=point.worst),
+        "text": point_text(point),
+    }
+
+
+def _worst(point: Point, box: Box) -> dict[str, object]:
+    return {
+        "x": box.x(point.x),
+        "y": box.y(point.score),
+        "label_x": box.x(point.x),
+        "label_y": box.y(point.score) - 15,
+        "anchor": label_anchor(point.x),
+        "over": point.over,
+        "text": point_text(point),
+    }
+
+
+def _gauge(drawn: Plot, box: Box) -> dict[str, object]:
+    return {
+        "score_x": box.x(max(drawn.worst.score, 0.004)),
+        "threshold_x": box.x(drawn.threshold),
+        "threshold_anchor": label_anchor(drawn.threshold),
+        "ticks": [{"x": box.x(level / 4), "label": f"{level / 4:.2f}"} for level in range(5)],
+    }
+
+
+def _thumbnail(one: Thumbnail, scored: Scored) -> dict[str, object]:
+    result, decimals = scored.result, decimals_for(scored.result.frames)
+    score, position = f"{one.frame.score:.3f}", where(one.frame, decimals)
+    over = one.frame.score >= result.threshold
+    words = mark(over=over, worst=len(result.frames) > 1 and one.frame == result.worst)
+    place = f" at {position}" if position else ""
+    return {
+        "content": base64.b64encode(_jpeg(one)).decode("ascii"),
+        "alt": f"Blurred picture{place}, score {score}" + (f", {words}" if words else ""),
+        "score": score,
+        "where": position,
+        "mark": words,
+        "over": over,
+    }
+
+
+def _jpeg(one: Thumbnail) -> bytes:
+    with io.BytesIO() as buffer:
+        one.picture.save(buffer, "JPEG", quality=80)
+        return buffer.getvalue()
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+
+
+__all__ = ["GAUGE_BOX", "PLOT_BOX", "Box", "render_html"]
