@@ -1,10 +1,9 @@
 """Large videos by range requests from a real server: the same frames, fewer bytes, and every way to fail."""
 
 import hashlib
-import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,51 +20,13 @@ from classifier.decode.sandbox import DecodePool
 from classifier.errors import DecodeError
 from classifier.values import MediaPart
 from tests import media
-from tests.http_server import Answer, Asked, ScriptedServer, scripted_server
+from tests.http_server import Answer, ScriptedServer, scripted_server
+from tests.range_host import PATH, RangeHost, film_at
 
 AGENT = "TestBot/1.0 (test@example.org)"
-PATH = "/a/a1/Film.bin"
 BLOCK = 65536
 NOISE = np.random.default_rng(5).integers(0, 256, 40 * BLOCK + 1234, np.uint8).tobytes()
-RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 PREPROCESSING = "open_nsfw-v1"
-
-
-@dataclass
-class RangeHost:
-    """Answers like a media host; what a test changes is how it strays from that."""
-
-    content: bytes
-    etag: str | None = '"one"'
-    modified: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    asked: list[tuple[int, int] | None] = field(default_factory=list)
-    special: dict[int, Any] = field(default_factory=dict)
-    ranges: bool = True
-
-    @property
-    def sent_bytes(self) -> int:
-        return sum(len(self.content) if span is None else span[1] - span[0] for span in self.asked)
-
-    def __call__(self, asked: Asked) -> Answer:
-        match = RANGE.fullmatch(asked.headers.get("Range", ""))
-        number = len(self.asked)
-        told = {"Content-Type": "video/webm", **self.headers}
-        if self.etag is not None:
-            told["ETag"] = self.etag
-        if self.modified is not None:
-            told["Last-Modified"] = self.modified
-        if_range = asked.headers.get("If-Range")
-        if match is None or not self.ranges or (if_range is not None and if_range != self.etag):
-            self.asked.append(None)
-            answer = Answer(200, self.content, told)
-        else:
-            start, end = int(match[1]), min(int(match[2]) + 1, len(self.content))
-            self.asked.append((start, end))
-            told["Content-Range"] = f"bytes {start}-{end - 1}/{len(self.content)}"
-            answer = Answer(206, self.content[start:end], told)
-        change = self.special.get(number)
-        return change(answer) if change is not None else answer
 
 
 @pytest.fixture
@@ -99,12 +60,6 @@ def make(server: ScriptedServer, tmp_path: Path) -> Iterator[Any]:
         one.close()
 
 
-def film_at(server: ScriptedServer, content: bytes = NOISE, max_bytes: int = 10**9) -> Rendition:
-    sha1 = hashlib.sha1(content).hexdigest()
-    part = Part(server.url(PATH), sha1_hex=sha1, size_bytes=len(content))
-    return Rendition("original", (part,), 640, max_bytes, by_ranges=True)
-
-
 def begun(downloader: Downloader, rendition: Rendition) -> Any:
     downloaded = downloader.download(rendition, may_have_holes=True)
     [part] = downloaded.parts
@@ -112,7 +67,7 @@ def begun(downloader: Downloader, rendition: Rendition) -> Any:
 
 
 def test_only_what_is_asked_for_is_fetched_and_all_of_it_is_right(server, host, make):
-    downloaded, source, path = begun(make(), film_at(server))
+    downloaded, source, path = begun(make(), film_at(server, NOISE))
     assert host.asked == [(0, BLOCK)]
     assert path.stat().st_size == len(NOISE)
     assert source.ensure(20 * BLOCK + 5, 10) == 21 * BLOCK
@@ -129,7 +84,7 @@ def test_only_what_is_asked_for_is_fetched_and_all_of_it_is_right(server, host, 
 
 
 def test_what_is_there_is_never_fetched_again(server, host, make):
-    _, source, path = begun(make(), film_at(server))
+    _, source, path = begun(make(), film_at(server, NOISE))
     source.ensure(5 * BLOCK, BLOCK)
     source.ensure(9 * BLOCK, BLOCK)
     assert source.ensure(3 * BLOCK, 20 * BLOCK) >= 23 * BLOCK
@@ -142,7 +97,7 @@ def test_what_is_there_is_never_fetched_again(server, host, make):
 
 
 def test_reading_on_is_read_ahead_of_and_jumping_is_not(server, host, make):
-    _, source, _ = begun(make(range_ahead_bytes=4 * BLOCK), film_at(server))
+    _, source, _ = begun(make(range_ahead_bytes=4 * BLOCK), film_at(server, NOISE))
     until = 0
     while until < 30 * BLOCK:
         until = source.ensure(until, 1)
@@ -174,7 +129,7 @@ def test_a_host_without_reliable_ranges_makes_it_a_whole_download(server, host, 
         host.special[0] = lambda answer: replace(answer, headers={**answer.headers, **told})
     else:
         host.etag = None if how == "no validator" else 'W/"one"'
-    downloaded, source, path = begun(make(), film_at(server))
+    downloaded, source, path = begun(make(), film_at(server, NOISE))
     assert path.read_bytes() == NOISE
     assert source.ensure(0, 1) == len(NOISE)
     assert len(host.asked) == 2
@@ -182,7 +137,7 @@ def test_a_host_without_reliable_ranges_makes_it_a_whole_download(server, host, 
 
 
 def test_ranges_that_end_in_the_middle_make_it_a_whole_download_of_the_same_version(server, host, make):
-    _, source, path = begun(make(), film_at(server))
+    _, source, path = begun(make(), film_at(server, NOISE))
     host.ranges = False
     assert source.ensure(7 * BLOCK, 1) == len(NOISE)
     assert path.read_bytes() == NOISE
@@ -191,7 +146,7 @@ def test_ranges_that_end_in_the_middle_make_it_a_whole_download_of_the_same_vers
 def test_a_file_that_refuses_ranges_and_is_over_the_limit_is_too_large(server, host, make, tmp_path):
     host.ranges = False
     with pytest.raises(SkipUpload) as caught:
-        begun(make(), film_at(server, max_bytes=len(NOISE) - 1))
+        begun(make(), film_at(server, NOISE, max_bytes=len(NOISE) - 1))
     assert caught.value.code == "too_large"
     assert list((tmp_path / "media").iterdir()) == []
 
@@ -202,7 +157,7 @@ def test_a_file_that_changes_in_the_middle_is_never_mixed(server, host, make, ho
         host.etag = "one"
     if how == "modified":
         host.etag, host.modified = None, "Sun, 22 Nov 2026 10:00:00 GMT"
-    _, source, _ = begun(make(), film_at(server))
+    _, source, _ = begun(make(), film_at(server, NOISE))
     if how in {"etag", "bare etag"}:
         host.etag = '"two"' if how == "etag" else "two"
     elif how == "modified":
@@ -217,7 +172,7 @@ def test_a_file_that_changes_in_the_middle_is_never_mixed(server, host, make, ho
 
 def test_a_stated_sha1_that_is_ours_is_accepted_and_nonsense_says_nothing(server, host, make):
     host.headers["X-Object-Meta-Sha1base36"] = base36_from_hex(hashlib.sha1(NOISE).hexdigest())
-    _, source, _ = begun(make(), film_at(server))
+    _, source, _ = begun(make(), film_at(server, NOISE))
     host.headers["X-Object-Meta-Sha1base36"] = "unknown"
     assert source.ensure(7 * BLOCK, 1) == 8 * BLOCK
 
@@ -225,14 +180,14 @@ def test_a_stated_sha1_that_is_ours_is_accepted_and_nonsense_says_nothing(server
 def test_another_size_than_the_wikis_is_a_changed_file(server, host, make, tmp_path):
     host.content = NOISE + b"."
     with pytest.raises(RetryLater) as caught:
-        begun(make(), film_at(server))
+        begun(make(), film_at(server, NOISE))
     assert caught.value.code == "changed"
     assert list((tmp_path / "media").iterdir()) == []
 
 
 def test_an_answer_that_breaks_off_is_taken_up_where_it_did(server, host, make, monkeypatch):
     monkeypatch.setattr("bot.media.ranges._RETRY_AFTER_S", 0.0)
-    _, source, path = begun(make(range_ahead_bytes=0), film_at(server))
+    _, source, path = begun(make(range_ahead_bytes=0), film_at(server, NOISE))
     host.special = {number: lambda answer: replace(answer, cut=2 * BLOCK + 99) for number in range(1, 6)}
     assert source.ensure(10 * BLOCK, 12 * BLOCK) == 22 * BLOCK
     assert [start // BLOCK for start, _ in host.asked[1:]] == [10, 12, 14, 16, 18, 20]
@@ -242,7 +197,7 @@ def test_an_answer_that_breaks_off_is_taken_up_where_it_did(server, host, make, 
 
 def test_answers_that_bring_nothing_new_end_it(server, host, make, monkeypatch):
     monkeypatch.setattr("bot.media.ranges._RETRY_AFTER_S", 0.0)
-    _, source, _ = begun(make(), film_at(server))
+    _, source, _ = begun(make(), film_at(server, NOISE))
     host.special = {number: lambda answer: replace(answer, cut=99) for number in range(1, 50)}
     with pytest.raises(RetryLater):
         source.ensure(10 * BLOCK, 12 * BLOCK)
@@ -250,7 +205,7 @@ def test_answers_that_bring_nothing_new_end_it(server, host, make, monkeypatch):
 
 
 def test_a_short_answer_is_topped_up(server, host, make):
-    _, source, path = begun(make(), film_at(server))
+    _, source, path = begun(make(), film_at(server, NOISE))
 
     def shorter(answer: Answer) -> Answer:
         told = {"Content-Range": f"bytes {10 * BLOCK}-{11 * BLOCK + 99}/{len(NOISE)}"}
@@ -263,7 +218,7 @@ def test_a_short_answer_is_topped_up(server, host, make):
 
 
 def test_a_host_that_asks_for_a_short_pause_gets_it_and_for_a_long_one_ends_it(server, host, make):
-    _, source, _ = begun(make(), film_at(server))
+    _, source, _ = begun(make(), film_at(server, NOISE))
     host.special[1] = lambda _: Answer(429, b"", {"Retry-After": "0"})
     assert source.ensure(10 * BLOCK, 1) == 11 * BLOCK
     host.special[3] = lambda _: Answer(503, b"", {"Retry-After": "900"})
@@ -274,7 +229,7 @@ def test_a_host_that_asks_for_a_short_pause_gets_it_and_for_a_long_one_ends_it(s
 
 @pytest.mark.parametrize(("status", "code"), [(404, "deleted"), (403, "forbidden")])
 def test_a_refusal_in_the_middle_ends_it(server, host, make, status, code):
-    _, source, _ = begun(make(), film_at(server))
+    _, source, _ = begun(make(), film_at(server, NOISE))
     host.special[1] = lambda _: Answer(status, b"")
     with pytest.raises(RetryLater) as caught:
         source.ensure(10 * BLOCK, 1)
@@ -283,7 +238,7 @@ def test_a_refusal_in_the_middle_ends_it(server, host, make, status, code):
 
 
 def test_no_more_is_fetched_than_the_limit(server, host, make):
-    _, source, _ = begun(make(), film_at(server, max_bytes=6 * BLOCK))
+    _, source, _ = begun(make(), film_at(server, NOISE, max_bytes=6 * BLOCK))
     source.ensure(10 * BLOCK, 5 * BLOCK)
     with pytest.raises(SkipUpload) as caught:
         source.ensure(20 * BLOCK, 1)
@@ -295,14 +250,14 @@ def test_a_slow_answer_ends_with_the_files_time_and_with_the_bot(server, host, m
     held = threading.Event()
     slow = {1: lambda answer: replace(answer, hold=held, held_after=10)}
     try:
-        _, source, _ = begun(make(range_timeout_s=0.5), film_at(server))
+        _, source, _ = begun(make(range_timeout_s=0.5), film_at(server, NOISE))
         host.special = slow
         with pytest.raises(RetryLater):
             source.ensure(10 * BLOCK, 1)
         stop = threading.Event()
         host.asked.clear()
         host.special = {}
-        _, source, _ = begun(make(stop=stop), film_at(server))
+        _, source, _ = begun(make(stop=stop), film_at(server, NOISE))
         host.special = slow
         threading.Timer(0.2, stop.set).start()
         with pytest.raises(ServiceDown):
@@ -313,7 +268,7 @@ def test_a_slow_answer_ends_with_the_files_time_and_with_the_bot(server, host, m
 
 def test_a_redirect_is_followed_for_every_piece_and_only_to_allowed_hosts(server, host, make):
     server.answers["/from"] = [Answer(302, b"", {"Location": server.url(PATH)})]
-    rendition = film_at(server)
+    rendition = film_at(server, NOISE)
     moved = replace(rendition, parts=(replace(rendition.parts[0], url=server.url("/from")),))
     _, source, _ = begun(make(), moved)
     assert source.ensure(10 * BLOCK, 1) == 11 * BLOCK
@@ -327,7 +282,7 @@ def test_pieces_and_whole_files_share_the_slots(server, host, make):
     held = threading.Event()
     server.answers["/picture"] = [Answer(200, b"x", {"Content-Type": "image/jpeg"}, hold=held)]
     downloader = make(max_concurrent=1)
-    _, source, _ = begun(downloader, film_at(server))
+    _, source, _ = begun(downloader, film_at(server, NOISE))
     picture = Rendition("thumbnail", (Part(server.url("/picture")),), 330, 10**6)
     threads = [threading.Thread(target=downloader.download, args=(picture,))]
     threads[0].start()
@@ -343,7 +298,7 @@ def test_pieces_and_whole_files_share_the_slots(server, host, make):
 
 
 def test_whoever_cannot_do_with_holes_gets_the_whole_file(server, host, make):
-    downloaded = make().download(film_at(server))
+    downloaded = make().download(film_at(server, NOISE))
     [part] = downloaded.parts
     assert part.source is None
     assert part.path.read_bytes() == NOISE
