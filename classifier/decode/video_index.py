@@ -20,6 +20,9 @@ from classifier.decode.video_plan import KeyTimes, ListedKeyTimes
 _MAX_KEYS = 100_000
 # An index with fewer keyframes than this is checked against the packets: it may be sparser than the file.
 _TRUSTED_SPACING_S = 6.0
+# Where in the film it is checked if all packets are too dear, and when two times are the same.
+_CHECKED_SHARES = (0.1, 0.5, 0.8)
+_SAME_S = 0.002
 # A clock that jumps by more than this, or back, is no base for seeking.
 _LONGEST_STEP_S = 3600.0
 
@@ -74,7 +77,11 @@ class _IndexedKeyTimes:
 
 
 def read_index(
-    container: av.container.InputContainer, video: av.video.stream.VideoStream, format_name: str
+    container: av.container.InputContainer,
+    video: av.video.stream.VideoStream,
+    format_name: str,
+    *,
+    sparing: bool = False,
 ) -> VideoIndex | None:
     """Find the keyframes.
 
@@ -82,6 +89,8 @@ def read_index(
         container: The open file; its position is not kept.
         video: The stream.
         format_name: As `sniff` names it.
+        sparing: Whether bytes are dear: an index that may be sparser than the file is then checked in a few
+            places instead of against all packets. At worst, more than necessary is decoded.
 
     Returns:
         The index; None where times are missing or jump, so that the file can only be decoded from start to
@@ -93,7 +102,7 @@ def read_index(
     if video.time_base is None:
         return None
     if format_name in ("MP4", "Matroska"):
-        found = _from_container(container, video, format_name)
+        found = _from_container(container, video, format_name, sparing)
         if found is not None:
             return found
     scan = _scan(container, video, None)
@@ -104,7 +113,10 @@ def read_index(
 
 
 def _from_container(
-    container: av.container.InputContainer, video: av.video.stream.VideoStream, format_name: str
+    container: av.container.InputContainer,
+    video: av.video.stream.VideoStream,
+    format_name: str,
+    sparing: bool,
 ) -> VideoIndex | None:
     first = next(packets(container, video, lambda: None), None)
     if first is None or first.pts is None or first.dts is None:
@@ -123,13 +135,34 @@ def _from_container(
     else:
         keys = _IndexedKeyTimes(video, 0)
         last_s = StreamClock.of(video).seconds(entries[len(entries) - 1].timestamp) or 0.0
-        if last_s / len(entries) > _TRUSTED_SPACING_S:
+        sparse = last_s / len(entries) > _TRUSTED_SPACING_S
+        if sparse and not (sparing and _lists_all(container, video, keys)):
             return None
     last_key_s = keys.at_or_before(_LONGEST_STEP_S * 1e4)
     tail = _scan(container, video, last_key_s)
     if tail is None or not tail.keys_s or tail.end_s < last_key_s - 1.0:
         return None
     return VideoIndex(keys, tail.end_s, tail.shown_until_s, True, slack_s)
+
+
+def _lists_all(
+    container: av.container.InputContainer, video: av.video.stream.VideoStream, keys: KeyTimes
+) -> bool:
+    """Whether some groups of pictures across the film hold no keyframe that the index leaves out."""
+    clock, end_s = StreamClock.of(video), keys.at_or_before(_LONGEST_STEP_S * 1e4)
+    for share in _CHECKED_SHARES:
+        start_s = keys.at_or_before(share * end_s)
+        next_s = keys.after(start_s)
+        if next_s is None:
+            return False
+        seek(container, video, start_s)
+        for packet in packets(container, video, lambda: None):
+            at_s = clock.seconds(packet.pts)
+            if at_s is None or (packet.is_keyframe and start_s + _SAME_S < at_s < next_s - _SAME_S):
+                return False
+            if packet.is_keyframe and at_s >= next_s - _SAME_S:
+                break
+    return True
 
 
 @dataclass(slots=True)

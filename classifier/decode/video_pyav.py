@@ -49,7 +49,7 @@ class PyAvGroupDecoder:
     ) -> Iterator[Picture]:
         """See `VideoDecoder.pictures`."""
         with _opened(path, format_name, stream) as (container, video):
-            index = read_index(container, video, format_name)
+            index = read_index(container, video, format_name, sparing=stream.source is not None)
             if index is None:
                 return
             plan = plan_video(index.keys, index.end_s, limits.sampling, index.slack_s)

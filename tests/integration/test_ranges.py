@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,11 @@ from bot.media.download import Downloader
 from bot.media.sha1 import base36_from_hex
 from bot.settings import MediaSettings, load_settings
 from bot.upload import Part, Rendition
+from classifier.decode.container import open_container
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
+from classifier.decode.video_index import _lists_all
+from classifier.decode.video_plan import ListedKeyTimes
 from classifier.errors import DecodeError
 from classifier.values import MediaPart
 from tests import media
@@ -96,22 +100,29 @@ def test_what_is_there_is_never_fetched_again(server, host, make):
     assert len(host.asked) == before
 
 
+def blocks_asked_for(host):
+    return [-(-(end - start) // BLOCK) for start, end in host.asked]
+
+
+def read_on(source, first, end):
+    until = first * BLOCK
+    while until < end * BLOCK:
+        until = source.ensure(until, 1)
+
+
 def test_reading_on_is_read_ahead_of_and_jumping_is_not(server, host, make):
     _, source, _ = begun(make(range_ahead_bytes=4 * BLOCK), film_at(server, NOISE))
-    until = 0
-    while until < 30 * BLOCK:
-        until = source.ensure(until, 1)
-    assert [(end - start) // BLOCK for start, end in host.asked] == [
-        1,
-        1,
-        2,
-        *[4] * 6,
-        *([4] if until > 28 * BLOCK else []),
-    ][: len(host.asked)]
-    count = len(host.asked)
+    read_on(source, 15, 35)
+    assert blocks_asked_for(host) == [1, 1, 1, 2, 4, 4, 4, 4]
     source.ensure(38 * BLOCK, 1)
-    source.ensure(35 * BLOCK, 1)
-    assert [end - start for start, end in host.asked[count:]] == [BLOCK, BLOCK]
+    source.ensure(5 * BLOCK, 1)
+    assert blocks_asked_for(host)[-2:] == [1, 1]
+
+
+def test_who_reads_everything_gets_it_in_ever_larger_pieces(server, host, make):
+    _, source, _ = begun(make(range_ahead_bytes=4 * BLOCK), film_at(server, NOISE))
+    read_on(source, 0, 40)
+    assert blocks_asked_for(host) == [1, 1, 2, 4, 8, 16, 9]
 
 
 @pytest.mark.parametrize(
@@ -359,6 +370,27 @@ def test_a_sparse_look_costs_a_part_of_the_bytes_and_sees_the_same(
     assert host.sent_bytes == downloaded.received_bytes < share * len(content)
     assert pool.restarts == 0
     downloader.discard(downloaded)
+
+
+def test_a_film_of_long_groups_is_not_read_through_for_its_index(server, host, make, pool, tmp_path):
+    frames = media.grey_frames(40, 160, 120, noise=True) * 20
+    options = {"g": "80", "qp": "10", "preset": "ultrafast"}
+    path = media.save_video(tmp_path / "x.mkv", frames, "libx264", rate=10, options=options)
+    host.content = path.read_bytes()
+    downloaded = make().download(film_at(server, host.content), may_have_holes=True)
+    seen, _ = frames_of(pool, *downloaded.media_parts())
+    whole, _ = frames_of(pool, MediaPart(path))
+    assert [at_s for at_s, _ in seen] == [at_s for at_s, _ in whole]
+    assert host.sent_bytes < 0.75 * len(host.content)
+
+
+def test_an_index_that_leaves_out_keyframes_is_found_out(films):
+    with open_container(films("x.mkv"), "Matroska") as container:
+        video = container.streams.video[0]
+        times = [2.5 * number for number in range(24)]
+        assert _lists_all(container, video, ListedKeyTimes(array("d", times)))
+        assert not _lists_all(container, video, ListedKeyTimes(array("d", times[::2])))
+        assert not _lists_all(container, video, ListedKeyTimes(array("d", times[:1])))
 
 
 def test_a_picture_dressed_up_as_a_large_video_is_brought_whole(server, host, make, pool, tmp_path):
