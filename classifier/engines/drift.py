@@ -18,6 +18,8 @@ INT8_MEAN = 0.005
 """An int8 engine's mean difference has to stay under this."""
 PICTURES_PER_CHANGED_DECISION = 200
 """An int8 engine may change one decision in so many, which is 0.5 %."""
+REPEATED_MEAN = 1.5
+"""Times the mean at export that an int8 engine may show on the same pictures on another machine."""
 DECISIVE_LEVEL: Level = "balanced"
 """The level whose decisions count."""
 MIN_INT8_PICTURES = 32
@@ -65,9 +67,7 @@ def refusal(precision: Precision, report: DriftReport) -> str:
     fp32 is held to the largest difference. int8 is held to the mean, and to changing at most 0.5 % of the
     decisions at `balanced`. On fewer than 400 pictures the latter means one decision at most: a share cannot
     be told more finely than in pictures, an engine that changes just 0.5 % changes one of 48 pictures in 21 %
-    of all such sets, and two in 2 %. So one changed decision of a small set is no evidence, and two are. The
-    share itself is held on the large set with which an engine is made, which the small one only repeats on
-    another machine.
+    of all such sets, and two in 2 %.
 
     Args:
         precision: What the engine computes with.
@@ -84,6 +84,41 @@ def refusal(precision: Precision, report: DriftReport) -> str:
             return f"a score differs by {report.max:.2g}, at most {FP32_MAX:g} is allowed"
         return ""
     return _int8_refusal(report)
+
+
+def repeated_refusal(precision: Precision, report: DriftReport, at_export: DriftReport | None) -> str:
+    """Judge what a machine measured on the small set that travels with a graph.
+
+    The set is spread evenly over the scores, and many of its pictures lie where a network is steepest, so a
+    good int8 engine drifts several times as far on it as on the large set, on which it was judged when it was
+    made. Here it has to repeat what it did there: a processor on which int8 saturates is far off.
+
+    Args:
+        precision: What the engine computes with.
+        report: What was measured here.
+        at_export: What was measured on the same pictures where the graph was made; None: not known, and it
+            is judged as if it were the large set.
+
+    Returns:
+        As `refusal`.
+    """
+    if precision == "fp32" or at_export is None or not report.max <= 1.0:
+        return refusal(precision, report)
+    allowed_mean = max(INT8_MEAN, REPEATED_MEAN * at_export.mean)
+    if not report.mean <= allowed_mean:
+        return (
+            f"scores differ by {report.mean:.2g} in the mean, {at_export.mean:.2g} where it was exported: "
+            f"this processor or library computes int8 otherwise"
+        )
+    changed, before = (
+        round(one.decisions_changed[DECISIVE_LEVEL] * one.pictures) for one in (report, at_export)
+    )
+    if changed > before + 1:
+        return (
+            f"{changed} of {report.pictures} decisions at `{DECISIVE_LEVEL}` changed, "
+            f"{before} where it was exported"
+        )
+    return ""
 
 
 def _int8_refusal(report: DriftReport) -> str:

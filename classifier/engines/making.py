@@ -131,16 +131,16 @@ class _Maker:
                 made_with=exporting.made_with(engine),
                 fp32_layers=fp32_layers,
             )
-            report = self._compare(engine, made)
+            report, small_report = self._compare(engine, made)
         if refusal := drift.refusal(engine.precision, report):
             raise ModelError(
                 f"{made.card.name}: {engine} is refused, it is too far from the reference: {refusal}"
             )
-        kept = replace(made, drift=report)
+        kept = replace(made, drift=report, verification_drift=small_report)
         return artefacts.put(kept, content, self.sets.verification, cache_directory=self.cache_directory)
 
-    def _compare(self, engine: EngineId, made: ExportedGraph) -> DriftReport:
-        """Measure on the evaluation set, with the library asked for or another that reads the file."""
+    def _compare(self, engine: EngineId, made: ExportedGraph) -> tuple[DriftReport, DriftReport]:
+        """Measure on the evaluation and the verification set, with a library that reads the file."""
         readers = [
             other
             for other in opening.installed()
@@ -152,10 +152,14 @@ class _Maker:
                 f"run `pip install {engine.library}`"
             )
         reader = engine if engine in readers else readers[0]
-        evaluation = self.sets.evaluation
         classifier = opening.open_engine(reader, made)
-        scores = _scores(classifier.predict, evaluation.pixels, self.tell)
-        return drift.measure(evaluation.reference, scores, made.card.thresholds)
+        large, small = (
+            drift.measure(
+                some.reference, _scores(classifier.predict, some.pixels, self.tell), made.card.thresholds
+            )
+            for some in (self.sets.evaluation, self.sets.verification)
+        )
+        return large, small
 
 
 def _scores(

@@ -34,6 +34,7 @@ class Manifest(BaseModel):
         fp32_layers: Layers left in fp32.
         drift: Measured where it was made.
         verification_sha256: Of the npz file with the verification set, None where there is none.
+        verification_drift: Measured on that set where the graph was made.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -50,6 +51,7 @@ class Manifest(BaseModel):
     fp32_layers: tuple[str, ...]
     drift: DriftReport | None
     verification_sha256: str | None = Field(pattern=_SHA256)
+    verification_drift: DriftReport | None = None
 
     @classmethod
     def of(cls, graph: ExportedGraph, verification_sha256: str | None, made_at_s: float) -> "Manifest":
@@ -73,6 +75,7 @@ class Manifest(BaseModel):
             fp32_layers=graph.fp32_layers,
             drift=graph.drift,
             verification_sha256=verification_sha256,
+            verification_drift=graph.verification_drift,
         )
 
     @classmethod
@@ -130,4 +133,5 @@ class Manifest(BaseModel):
             fp32_layers=self.fp32_layers,
             drift=self.drift,
             verification=verification,
+            verification_drift=self.verification_drift,
         )

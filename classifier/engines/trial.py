@@ -141,7 +141,7 @@ def _judged(engine: EngineId, graph: ExportedGraph, said: Mapping[str, Any]) -> 
         picture_s=float(said["picture_s"]),
         load_s=float(said["load_s"]),
         resident_bytes=int(said["resident_bytes"]),
-        refused=drift.refusal(engine.precision, report),
+        refused=drift.repeated_refusal(engine.precision, report, graph.verification_drift),
     )
 
 

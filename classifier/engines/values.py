@@ -1,4 +1,4 @@
-"""The values that exporting, verifying and choosing engines pass to each other; nothing here imports a library."""
+"""The values that exporting, verifying and choosing engines pass to each other; imports no model library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,6 +108,8 @@ class ExportedGraph:
         fp32_layers: Layers that were left in fp32 because the scores suffered; empty for fp32.
         drift: Measured where it was made, on the large evaluation set; None for `safetensors`.
         verification: An npz file with a `VerificationSet`, small enough to travel along.
+        verification_drift: Measured where it was made, on that small set, whose scores lie all over 0..1 and
+            so drift more than those of ordinary pictures; another machine is held to it.
     """
 
     card: ModelCard
@@ -119,6 +121,7 @@ class ExportedGraph:
     fp32_layers: tuple[str, ...] = ()
     drift: DriftReport | None = None
     verification: Path | None = None
+    verification_drift: DriftReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from classifier.engines.drift import FP32_MAX, INT8_MEAN, measure, refusal
+from classifier.engines.drift import FP32_MAX, INT8_MEAN, measure, refusal, repeated_refusal
 from classifier.engines.values import DriftReport, Precision
 
 THRESHOLDS = {"cautious": 0.95, "balanced": 0.8, "sensitive": 0.5}
@@ -146,3 +146,32 @@ def test_more_changed_decisions_are_never_better(pictures: int, changed: int) ->
 )
 def test_a_report_that_proves_nothing_refuses_int8(values: dict[str, object], reason: str) -> None:
     assert reason in refusal("int8", report(**values))
+
+
+def _small(mean: float, changed: float = 0.0) -> DriftReport:
+    return DriftReport(48, 20, mean, 0.1, 0.2, {"balanced": changed})
+
+
+@pytest.mark.parametrize(
+    ("report", "accepted"),
+    [
+        (_small(0.016), True),
+        (_small(0.023), True),
+        (_small(0.025), False),
+        (_small(float("nan")), False),
+        (_small(0.016, changed=2 / 48), True),
+        (_small(0.016, changed=3 / 48), False),
+    ],
+)
+def test_another_machine_has_to_repeat_what_int8_did_at_export(report: DriftReport, accepted: bool) -> None:
+    at_export = _small(0.016, changed=1 / 48)
+    assert (repeated_refusal("int8", report, at_export) == "") is accepted
+
+
+def test_a_mean_within_the_bound_of_the_large_set_needs_no_repetition() -> None:
+    assert repeated_refusal("int8", _small(0.0049), _small(0.001)) == ""
+
+
+def test_fp32_is_held_to_its_own_bound_on_every_machine() -> None:
+    report = DriftReport(48, 20, 1e-5, 1e-4, 2e-4, {"balanced": 0.0})
+    assert repeated_refusal("fp32", report, report)
