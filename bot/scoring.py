@@ -1,6 +1,7 @@
 """The classifier put together from the settings: what the daemon and `classify` both score with."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -10,6 +11,7 @@ from classifier import cgroup, predict
 from classifier.batching import Batcher
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
+from classifier.memory import give_back_freed
 from classifier.models import catalogue
 from classifier.scoring import OnDecoded, OnFrame, score_media
 from classifier.threads import budget
@@ -104,14 +106,17 @@ class Scorer:
             ModelError: Where the weights cannot be had.
         """
         wanted = settings.classifier
-        # The workers first: a process that has not yet loaded a model is cheap to start others from.
         pool = DecodePool(decode_limits(settings), settings.decode.workers)
-        pool.start()
-        try:
-            classifier = load_classifier(settings, on_step)
-        except BaseException:
-            pool.close()
-            raise
+        with ThreadPoolExecutor(1, thread_name_prefix="decode-pool") as executor:
+            # Workers load their decoders while the model is loaded: both take about a second.
+            started = executor.submit(pool.start)
+            try:
+                classifier = load_classifier(settings, on_step)
+                started.result()
+            except BaseException:
+                pool.close()
+                raise
+        give_back_freed()
         return cls(
             classifier,
             Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms),
