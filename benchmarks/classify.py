@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from classifier.engines.opening import installed
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -38,6 +37,7 @@ from bot.scoring import Scorer
 from bot.settings import load_settings
 from classifier import predict
 from classifier.engines import calibration, drift
+from classifier.engines.opening import installed
 from classifier.engines.values import DriftReport, VerificationSet
 from classifier.models import catalogue
 from classifier.values import Classifier, MediaPart
