@@ -2,9 +2,15 @@
 
 import hashlib
 import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from bot.media.download import Downloader
+from bot.settings import load_settings
 from bot.upload import Part, Rendition
 from tests.http_server import Answer, Asked, ScriptedServer
 
@@ -54,3 +60,21 @@ def film_at(server: ScriptedServer, content: bytes, max_bytes: int = 10**9) -> R
     sha1 = hashlib.sha1(content).hexdigest()
     part = Part(server.url(PATH), sha1_hex=sha1, size_bytes=len(content))
     return Rendition("original", (part,), 640, max_bytes, by_ranges=True)
+
+
+@contextmanager
+def downloaders(server: ScriptedServer, directory: Path) -> Iterator[Callable[..., Downloader]]:
+    """Makes downloaders whose only host is the server, and closes them."""
+    made: list[Downloader] = []
+
+    def downloader(stop: threading.Event | None = None, **changes: Any) -> Downloader:
+        values = {"allowed_hosts": (server.netloc,), "directory": directory, "max_bits_per_s": 1e9}
+        settings = load_settings().media.model_copy(update={**values, **changes})
+        made.append(Downloader(settings, "TestBot/1.0 (test@example.org)", stop))
+        return made[-1]
+
+    try:
+        yield downloader
+    finally:
+        for one in made:
+            one.close()

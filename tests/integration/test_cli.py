@@ -30,7 +30,7 @@ def bot(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, "COMMONSBOT_CLASSIFIER__ENGINE": "torch-fp32", **environment},
         timeout=120,
         check=False,
     )

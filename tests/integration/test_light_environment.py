@@ -121,7 +121,9 @@ def commons() -> Iterator[MiniCommons]:
 
 @pytest.fixture
 def config(tmp_path: Path, commons: MiniCommons) -> Path:
-    return write_config(tmp_path / "bot.toml", settings_values(commons, tmp_path))
+    return write_config(
+        tmp_path / "bot.toml", settings_values(commons, tmp_path, classifier={"engine": ENGINE})
+    )
 
 
 def test_torch_is_not_there_and_what_is_there_fits_together(bare: Machine) -> None:
