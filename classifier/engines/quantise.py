@@ -5,8 +5,8 @@ kernels for. The last layer and what follows it stay fp32: they cost nothing, an
 coarse. What keeps the scores near the reference's, by how much it helps with open_nsfw: channels of similar
 range (`quantise_equalise`), biases that take back what rounding shifts (`quantise_bias`), ranges that cut off
 the rarest values (`quantise_ranges`), first weights rounded together (`quantise_rounding`) and pictures that
-are not rounded at all (`quantise_input`). Should the scores be off nevertheless, the layers whose weights do
-most harm go back to fp32.
+are not rounded at all (`quantise_input`). `quantise_strides` only saves time. Should the scores be off
+nevertheless, the layers whose weights do most harm go back to fp32.
 
 Needs onnx and onnxruntime, not torch. Equal input and versions give equal bytes.
 """
@@ -31,8 +31,9 @@ from classifier.engines import (
     quantise_input,
     quantise_ranges,
     quantise_rounding,
+    quantise_strides,
 )
-from classifier.engines.quantise_graph import RUNTIME_ERRORS, constants, consumers, drop_unused, run
+from classifier.engines.quantise_graph import GRAPH_ERRORS, constants, consumers, drop_unused, run
 from classifier.engines.quantise_ranges import Ends
 from classifier.engines.values import DriftReport, VerificationSet
 from classifier.errors import ModelError
@@ -94,7 +95,7 @@ def quantise(
         report = _measured(best, evaluation, thresholds)
         if drift.refusal("int8", report) and report.mean < _HOPELESS * drift.INT8_MEAN:
             best = _with_fp32_layers(maker, best, evaluation, thresholds)
-    except (*RUNTIME_ERRORS, RuntimeError, ValueError, KeyError, np.linalg.LinAlgError) as error:
+    except (*GRAPH_ERRORS, RuntimeError, ValueError, KeyError, np.linalg.LinAlgError) as error:
         raise ModelError(f"the graph cannot be quantised: {error}") from error
     return Quantised(best.content, best.fp32_layers)
 
@@ -115,25 +116,29 @@ class _Maker:
 
     Attributes:
         model: The fp32 graph, folded and equalised.
-        zero_point: Of the bytes that the first convolution reads; None where it reads something else.
+        reads_bytes: Whether the first convolution reads the picture's bytes.
         ends: Ranges of the activations.
-        head: Name of the last layer, which stays fp32.
+        head: Names of the last layer with weights and of what follows it, which stay fp32.
         calibration: The calibration pictures.
         wanted: float32 (m,), the fp32 scores of them.
     """
 
     model: onnx.ModelProto
-    zero_point: int | None
+    reads_bytes: bool
     ends: Mapping[str, Ends]
-    head: str
+    head: tuple[str, ...]
     calibration: Pixels
     wanted: NDArray[np.float32]
 
     @classmethod
     def prepare(cls, graph: bytes, calibration: Pixels) -> "_Maker":
         """Rewrite a graph so that it suffers less from rounding, and measure its activations."""
-        model = _cleaned(onnx.load_model_from_string(graph))
-        zero_point = quantise_input.fold(model)
+        model = onnx.load_model_from_string(graph)
+        if not any(node.op_type in _WEIGHTED_TYPES for node in model.graph.node):
+            raise ValueError("it has no layer with weights")
+        model = _cleaned(model)
+        quantise_strides.skip_early(model)
+        reads_bytes = quantise_input.fold(model)
         model = _cleaned(model)
         # A part is enough to see which channels are large.
         quantise_equalise.equalise(model, calibration[::4])
@@ -142,14 +147,14 @@ class _Maker:
         # The quantiser looks up the ranges of these too, without making use of them.
         ends |= {name: ends[follower] for name, follower in swallowed.items()}
         steps = {name: _step(both) for name, both in ends.items() if _step(both) > 0}
-        if zero_point is not None:
-            steps[quantise_input.FLOAT_PICTURE] = 1.0
+        if reads_bytes:
+            steps[quantise_input.FLOAT_PICTURE] = quantise_input.STEP
         quantise_bias.leave_room(model, steps)
         return cls(
             model=model,
-            zero_point=zero_point,
+            reads_bytes=reads_bytes,
             ends=ends,
-            head=[node.name for node in model.graph.node if node.op_type in _WEIGHTED_TYPES][-1],
+            head=_head(model),
             calibration=calibration,
             wanted=run(graph, calibration),
         )
@@ -159,7 +164,7 @@ class _Maker:
         first = self._rounded(self.model, share, fp32_layers)
         corrected = quantise_bias.correct(self.model, first, self.calibration[::3])
         model = self._rounded(corrected, share, fp32_layers)
-        quantise_input.read_bytes(model)
+        quantise_input.skip_scaling(model)
         drop_unused(model)
         content: bytes = model.SerializeToString(deterministic=True)
         error = self._error(content)
@@ -187,22 +192,22 @@ class _Maker:
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                nodes_to_exclude=[self.head, *fp32_layers],
+                nodes_to_exclude=[*self.head, quantise_input.SCALING_NODE, *fp32_layers],
                 calibrate_method=CalibrationMethod.MinMax,
                 extra_options={"TensorQuantOverrides": self._overrides()},
                 calibration_cache_path=ranges,
             )
             rounded = onnx.load_model(made)
-        if self.zero_point is not None:
+        if self.reads_bytes:
             quantise_rounding.round_first(self.model, rounded, quantise_input.FLOAT_PICTURE, self.calibration)
         return rounded
 
     def _overrides(self) -> dict[str, list[dict[str, object]]]:
-        if self.zero_point is None:
+        if not self.reads_bytes:
             return {}
         exact: dict[str, object] = {
-            "scale": np.array(1, np.float32),
-            "zero_point": np.array(self.zero_point, np.uint8),
+            "scale": np.array(quantise_input.STEP, np.float32),
+            "zero_point": np.array(0, np.uint8),
         }
         return {quantise_input.FLOAT_PICTURE: [exact]}
 
@@ -212,7 +217,7 @@ def _with_fp32_layers(
 ) -> _Attempt:
     """Give the most harmful layers back to fp32, one more at a time, until the scores are near enough."""
     convolutions = [node.name for node in maker.model.graph.node if node.op_type == "Conv"]
-    errors = {name: maker.error_with(best.share, (name,)) for name in convolutions if name != maker.head}
+    errors = {name: maker.error_with(best.share, (name,)) for name in convolutions if name not in maker.head}
     by_gain = sorted(errors, key=errors.__getitem__)[:MAX_FP32_LAYERS]
     chosen: tuple[str, ...] = ()
     for name in by_gain:
@@ -229,6 +234,17 @@ def _measured(
     attempt: _Attempt, evaluation: VerificationSet, thresholds: Mapping[Level, float]
 ) -> DriftReport:
     return drift.measure(evaluation.reference, run(attempt.content, evaluation.pixels), thresholds)
+
+
+def _head(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The last layer with weights, and all that depends on it."""
+    last = [node for node in model.graph.node if node.op_type in _WEIGHTED_TYPES][-1]
+    names, reached = [last.name], set(last.output)
+    for node in model.graph.node:
+        if reached.intersection(node.input):
+            names.append(node.name)
+            reached.update(node.output)
+    return tuple(names)
 
 
 def _activations(model: onnx.ModelProto) -> set[str]:

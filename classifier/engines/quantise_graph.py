@@ -5,20 +5,24 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as library
 
 from classifier.values import Pixels
 
-RUNTIME_ERRORS = (
+GRAPH_ERRORS = (
+    DecodeError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
     library.Fail,
     library.InvalidArgument,
     library.InvalidGraph,
     library.NotImplemented,
     library.RuntimeException,
 )
-"""What ONNX Runtime raises for a graph that it cannot run; these have no common root but `Exception`."""
+"""What onnx and ONNX Runtime raise for a broken graph; these have no common root but `Exception`."""
 _BATCH = 4
 """Every activation of a batch is in memory at once: about 25 MB a picture with open_nsfw."""
 _ERRORS_ONLY = 3
@@ -76,6 +80,8 @@ def look_inside(
         For each batch the tensors by name.
     """
     names = sorted(set(tensors))
+    if not names:
+        return
     tapped = onnx.ModelProto()
     tapped.CopyFrom(model)
     del tapped.graph.output[:]

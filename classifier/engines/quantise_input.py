@@ -1,9 +1,8 @@
 """Let the first convolution of a graph read the picture's bytes themselves, so that int8 loses nothing there.
 
 What an exporter writes between the picture and the first convolution (cast, transposition, mean, deviation)
-is arithmetic on whole numbers of 0..255. It goes into the convolution's weights and bias, and one zero point
-near the mean is left, because rounded weights do least harm to values around zero. The convolution's padding
-stood for the mean of each channel; it becomes a real frame of that colour. The scores stay what they were.
+is arithmetic on whole numbers of 0..255. It goes into the convolution's weights and bias. The convolution's
+padding stood for the mean of each channel; it becomes a real frame of that colour. The scores stay the same.
 """
 
 import numpy as np
@@ -11,72 +10,71 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from classifier.engines.quantise_graph import constants, consumers, fresh_names
+from classifier.engines.quantise_graph import constants, consumers, drop_unused, fresh_names
 from classifier.values import Pixels
 
-FLOAT_PICTURE = "picture_about_zero"
-"""The tensor that the first convolution reads: float32 (n, 3, h, w), byte minus zero point."""
-BYTE_PICTURE = "picture_framed"
-"""The same as bytes, with its frame: uint8 (n, 3, h, w)."""
+FLOAT_PICTURE = "picture_for_rounding"
+"""The tensor that the first convolution reads: float32 (n, 3, h, w), bytes times `STEP`."""
+STEP = 1.0005
+"""What one step of `FLOAT_PICTURE` is worth. Bytes divided by it and rounded are the same bytes, so nothing
+is lost. With exactly 1, OpenVINO (2026.4) sees that rounding changes nothing, leaves it out, and then runs
+the whole convolution in fp32."""
 
+SCALING_NODE = "picture_scale"
+"""The layer that makes `FLOAT_PICTURE`; not to be rounded itself."""
+
+_BYTES, _FLOATS = "picture_framed", "picture_float"
 _ARITHMETIC = {"Sub", "Add", "Mul", "Div"}
 _LAYOUT = {"Cast", "Transpose", "Identity"}
 
 
-def fold(model: onnx.ModelProto) -> int | None:
+def fold(model: onnx.ModelProto) -> bool:
     """Rewrite the beginning of a graph in place.
 
     Args:
         model: With one input, uint8 (n, height, width, 3), and height and width known.
 
     Returns:
-        The zero point of `BYTE_PICTURE`, whose scale is 1; None where the graph begins in a way that is not
-        understood, and was left alone.
+        Whether it was; False where the graph begins in a way that is not understood, and was left alone.
     """
     found = _way_in(model)
     if found is None:
-        return None
+        return False
     chain, conv, gain, offset = found
     shape = [dimension.dim_value for dimension in model.graph.input[0].type.tensor_type.shape.dim]
     pads = next((list(a.ints) for a in conv.attribute if a.name == "pads"), [0, 0, 0, 0])
     if len(shape) != 4 or not all(shape[1:]) or min(pads) < 0:
-        return None
-    mean = -offset / gain
-    zero_point = int(np.clip(np.rint(mean.mean()), 0, 255))
-    _move_into_weights(model, conv, gain, offset + gain * zero_point)
+        return False
+    _move_into_weights(model, conv, gain, offset)
     for node in chain:
         model.graph.node.remove(node)
-    frame_colour = np.asarray(np.rint(mean).clip(0, 255), dtype=np.uint8)
-    source = _add_frame(model, frame_colour, pads, (shape[1], shape[2]))
+    frame_colour = np.asarray(np.rint(-offset / gain).clip(0, 255), dtype=np.uint8)
+    frame = _add_frame(model, frame_colour, pads, (shape[1], shape[2]))
     for attribute in conv.attribute:
         if attribute.name == "pads":
             attribute.ints[:] = [0, 0, 0, 0]
     to_float = int(onnx.TensorProto.FLOAT)
-    centring = [
-        helper.make_node("Cast", [BYTE_PICTURE], ["picture_float"], "picture_cast", to=to_float),
-        helper.make_node("Sub", ["picture_float", "picture_zero"], [FLOAT_PICTURE], "picture_centre"),
+    scaling = [
+        helper.make_node("Cast", [_BYTES], [_FLOATS], "picture_cast", to=to_float),
+        helper.make_node("Mul", [_FLOATS, "picture_step"], [FLOAT_PICTURE], SCALING_NODE),
     ]
-    for position, node in enumerate([*source, *centring]):
+    for position, node in enumerate([*frame, *scaling]):
         model.graph.node.insert(position, node)
-    _store(model, "picture_zero", np.array(zero_point, dtype=np.float32))
+    _store(model, "picture_step", np.array(STEP, dtype=np.float32))
     conv.input[0] = FLOAT_PICTURE
-    return zero_point
+    drop_unused(model)
+    return True
 
 
-def read_bytes(model: onnx.ModelProto) -> None:
-    """Give the first convolution of a quantised graph the bytes without the way through floats, in place."""
-    by_output = {name: node for node in model.graph.node for name in node.output}
-    cast, centre = by_output.get("picture_float"), by_output.get(FLOAT_PICTURE)
-    quantised = [n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == FLOAT_PICTURE]
-    if cast is None or centre is None or not quantised:
+def skip_scaling(model: onnx.ModelProto) -> None:
+    """Let a quantised graph round the bytes without multiplying them first, in place; the same comes out."""
+    scaled = next((node for node in model.graph.node if FLOAT_PICTURE in node.output), None)
+    readers = consumers(model).get(FLOAT_PICTURE, [])
+    if scaled is None or any(node.op_type != "QuantizeLinear" for node in readers):
         return
-    made = {node.output[0] for node in quantised}
-    for node in model.graph.node:
-        for position, name in enumerate(node.input):
-            if name in made:
-                node.input[position] = BYTE_PICTURE
-    for node in (cast, centre, *quantised):
-        model.graph.node.remove(node)
+    for node in readers:
+        node.input[0] = _FLOATS
+    model.graph.node.remove(scaled)
 
 
 def _way_in(
@@ -119,7 +117,7 @@ def _move_into_weights(
     weights = known[conv.input[1]].astype(np.float64)
     bias = known[conv.input[2]].astype(np.float64) if len(conv.input) > 2 else np.zeros(len(weights))
     bias = bias + (weights * offset[None, :, None, None]).sum(axis=(1, 2, 3))
-    weights = weights * gain[None, :, None, None]
+    weights = weights * gain[None, :, None, None] / STEP
     names = fresh_names(model, ("first_weight", "first_bias"))
     for name, value in zip(names, (weights, bias), strict=True):
         _store(model, name, value.astype(np.float32))
@@ -161,9 +159,7 @@ def _add_frame(
         if len(parts) > 1:
             picture = f"picture_framed_{axis}"
             nodes.append(helper.make_node("Concat", parts, [picture], picture, axis=axis))
-    nodes.append(
-        helper.make_node("Transpose", [picture], [BYTE_PICTURE], "picture_channels", perm=[0, 3, 1, 2])
-    )
+    nodes.append(helper.make_node("Transpose", [picture], [_BYTES], "picture_channels", perm=[0, 3, 1, 2]))
     return nodes
 
 

@@ -41,7 +41,7 @@ def round_first(model: onnx.ModelProto, quantised: onnx.ModelProto, bytes_read: 
     weights = constants(model)[node.input[1]].astype(np.float64)
     step = constants(quantised)[source.input[1]].astype(np.float64).reshape(-1, 1)
     inputs = _windows(pixels, (weights.shape[2], weights.shape[3]))
-    rounded = round_together(weights.reshape(len(weights), -1), step, inputs - inputs.mean(axis=0))
+    rounded = round_together(weights.reshape(len(weights), -1), step, inputs)
     for tensor in quantised.graph.initializer:
         if tensor.name == source.input[0]:
             value = rounded.reshape(weights.shape).astype(np.int8)
@@ -54,7 +54,7 @@ def round_together(weights: Array, step: Array, inputs: Array) -> Array:
     Args:
         weights: (outputs, inputs).
         step: (outputs, 1), what one step of a rounded weight is worth.
-        inputs: (windows, inputs), what the layer sees, centred.
+        inputs: (windows, inputs), what the layer sees.
 
     Returns:
         (outputs, inputs), whole numbers of -127..127.
