@@ -17,10 +17,8 @@ from bot.upload import Part, Rendition
 from tests.http_server import Answer, ScriptedServer, scripted_server
 from tests.range_host import PATH, RangeHost, downloaders, film_at
 
-AGENT = "TestBot/1.0 (test@example.org)"
 BLOCK = 65536
 NOISE = np.random.default_rng(5).integers(0, 256, 40 * BLOCK + 1234, np.uint8).tobytes()
-PREPROCESSING = "open_nsfw-v1"
 
 
 @pytest.fixture
