@@ -39,6 +39,7 @@ from classifier import predict
 from classifier.engines import calibration, drift
 from classifier.engines.opening import installed
 from classifier.engines.values import DriftReport, VerificationSet
+from classifier.errors import ModelError
 from classifier.models import catalogue
 from classifier.values import Classifier, MediaPart
 
@@ -72,6 +73,18 @@ def measure_model(
                 spent[name][batch].append((time.process_time() - started_s) / times / batch)
         bars.advance(task)
     return {name: {batch: median(values) for batch, values in by.items()} for name, by in spent.items()}
+
+
+def load_all(engines: Sequence[str]) -> tuple[dict[str, Classifier], dict[str, str]]:
+    """Load every engine that may score; tell of the others why they may not."""
+    loaded: dict[str, Classifier] = {}
+    refused: dict[str, str] = {}
+    for name in engines:
+        try:
+            loaded[name] = predict.load(MODEL, name, threads=1)
+        except ModelError as error:
+            refused[name] = str(error)
+    return loaded, refused
 
 
 @contextmanager
@@ -217,7 +230,9 @@ def main() -> None:
     engines = [str(engine) for engine in installed()]
     with Progress(console=Console(stderr=True), transient=True) as bars:
         catalogue.fetch(MODEL)
-        classifiers = {name: predict.load(MODEL, name, threads=1) for name in engines}
+        classifiers, figures["refused"] = load_all(engines)
+        for name, reason in figures["refused"].items():
+            console.print(f"{name} is left out: {reason}", style="yellow")
         if arguments.only in (None, "model"):
             figures["model"] = show_model(console, measure_model(classifiers, arguments.rounds, bars))
         if arguments.only in (None, "drift"):
@@ -225,9 +240,8 @@ def main() -> None:
             card = reference.card
             sets = calibration.make_sets(reference.network, card.preprocessing, card.input_px)
             figures["drift"] = show_drift(console, *measure_drift(classifiers, sets.evaluation, bars))
-        del classifiers
         if arguments.only in (None, "bytes"):
-            light = [name for name in engines if not name.startswith("torch")]
+            light = [name for name in classifiers if not name.startswith("torch")]
             figures["bytes"] = show_bytes(console, measure_bytes(light, arguments.rounds, bars))
     print(json.dumps({"benchmark": "classify", "figures": figures}))
 
