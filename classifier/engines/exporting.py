@@ -26,7 +26,7 @@ from classifier.values import ModelCard
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and how much there is in all."""
 
-REVISION = "1"
+REVISION = "2"
 """Changes whenever an equal network is written down differently, so that old graphs are made anew."""
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,9 +1,10 @@
 """From a network to an ONNX graph that needs nothing around it: uint8 pictures in, scores out.
 
 The one input is `pixels`, uint8 (n, px, px, 3), the one output `score`, float32 (n,); n is free. The graph
-is left as the exporter makes it, apart from the shapes that are written down for the quantiser: both
-libraries optimise it themselves at loading, each for its processor, and what they could not undo would only
-be in their way. Equal networks give equal bytes with equal versions of torch and onnx.
+is left as the exporter makes it, apart from strides that are moved to where they save work and the shapes
+that are written down for the quantiser: both libraries optimise it themselves at loading, each for its
+processor, and what they could not undo would only be in their way. Equal networks give equal bytes with
+equal versions of torch and onnx.
 """
 
 import logging
@@ -15,6 +16,7 @@ import onnx
 import torch
 from torch import nn
 
+from classifier.engines import strides
 from classifier.engines.scorer import Scorer
 from classifier.errors import ModelError
 
@@ -58,6 +60,7 @@ def export(network: nn.Module, input_px: int) -> bytes:
                 dynamic_axes={INPUT: {0: "n"}, OUTPUT: {0: "n"}},
             )
             written = onnx.load_model_from_string(Path(file.name).read_bytes())
+        strides.skip_early(written)
         model = onnx.shape_inference.infer_shapes(written)
         onnx.checker.check_model(model, full_check=True)
     except (

@@ -31,6 +31,7 @@ LOADS_THEM = {
     "classifier.engines.openvino_engine",
     "classifier.engines.scorer",
     "classifier.engines.sets_cache",
+    "classifier.engines.strides",
     "classifier.engines.torch_engine",
     "classifier.engines.torch_int8",
     "classifier.models.architectures",

@@ -16,7 +16,7 @@ from classifier.engines import (
     quantise_input,
     quantise_ranges,
     quantise_rounding,
-    quantise_strides,
+    strides,
 )
 from classifier.engines.quantise_graph import constants, run
 from classifier.engines.values import VerificationSet
@@ -151,15 +151,15 @@ def test_a_beginning_that_is_not_understood_is_left_alone() -> None:
 def test_skipping_early_changes_no_score_and_computes_less() -> None:
     model = _residual()
     before = _quantised(model)
-    assert quantise_strides.skip_early(model) > 0
+    assert strides.skip_early(model) > 0
     assert np.abs(_quantised(model) - before).max() < 1e-6
-    strides = {
+    found = {
         node.name.split("/")[2]: [list(a.ints) for a in node.attribute if a.name == "strides"]
         for node in model.graph.node
         if node.op_type == "Conv"
     }
-    assert strides["shortcut"] == strides["reduce"] == [[1, 1]]
-    assert strides["inner"] == [[2, 2]]
+    assert found["shortcut"] == found["reduce"] == [[1, 1]]
+    assert found["inner"] == [[2, 2]]
     assert strides["stem"] == [[1, 1]]
 
 
@@ -167,7 +167,7 @@ def test_a_tensor_that_somebody_reads_in_full_is_not_thinned() -> None:
     model = _residual()
     reduce = next(node for node in model.graph.node if "reduce" in node.name)
     next(a for a in reduce.attribute if a.name == "strides").ints[:] = [1, 1]
-    assert quantise_strides.skip_early(model) == 0
+    assert strides.skip_early(model) == 0
 
 
 def test_equal_ranges_change_no_score_and_bring_small_channels_up() -> None:

@@ -2,8 +2,8 @@
 
 In a ResNet of the first kind, and so in open_nsfw, a stage begins with 1x1 convolutions that skip every other
 row and column; three quarters of what the last block before them computes is thrown away. Here the skipping
-is moved up into that block: the kept values are what they were. Saves 9 % of open_nsfw's multiplications, and
-OpenVINO, which does the same by itself but only in fp32, then leaves those layers in int8.
+is moved up into that block: the kept values are what they were. Saves 9 % of open_nsfw's multiplications.
+OpenVINO does the same by itself, but only in fp32; ONNX Runtime does not.
 """
 
 import onnx
