@@ -47,6 +47,7 @@ MODEL = "open_nsfw"
 BATCHES = (1, 16)
 SIZES = {"330 px": (330, 248, 160), "960 px": (960, 720, 80), "12 MP": (4000, 3000, 12)}
 """Width, height and number of the files."""
+IN_FLIGHT = 16
 WANTED_BYTES = {"330 px": 3.0, "960 px": 1.5, "12 MP": 4.0}
 
 Figures = dict[str, Any]
@@ -121,8 +122,8 @@ def measure_bytes(engines: Sequence[str], rounds: int, bars: Progress) -> dict[s
 
 
 def _rate(scorer: Scorer, paths: Sequence[Path]) -> float:
-    """Pictures a second through one scorer."""
-    with ThreadPoolExecutor(scorer.pool.worker_count + 2) as executor:
+    """Pictures a second through one scorer, with as many under way as the daemon would have."""
+    with ThreadPoolExecutor(IN_FLIGHT) as executor:
         started_s = time.perf_counter()
         for _ in executor.map(lambda path: scorer.score([MediaPart(path)]), paths):
             pass

@@ -14,7 +14,7 @@ from classifier.decode.sandbox import DecodePool
 from classifier.memory import give_back_freed
 from classifier.models import catalogue
 from classifier.scoring import OnDecoded, OnFrame, score_media
-from classifier.threads import budget
+from classifier.threads import ThreadBudget, budget
 from classifier.values import Classifier, Level, MediaPart, MediaScore
 
 
@@ -48,11 +48,15 @@ def _score_changing(settings: Settings) -> dict[str, object]:
     return {name: getattr(wanted, name) for name in names}
 
 
+def _share(settings: Settings) -> ThreadBudget:
+    return budget(cgroup.usable_cores(), settings.classifier.threads)
+
+
 def load_classifier(settings: Settings, on_step: OnStep | None = None) -> Classifier:
     """Load the configured model on the configured engine; fetches, exports and tries what is missing.
 
     Args:
-        settings: Section `[classifier]`, and the number of decode workers, with whom the cores are shared.
+        settings: Section `[classifier]`.
         on_step: Told what takes time, which is only the first time.
 
     Returns:
@@ -61,13 +65,14 @@ def load_classifier(settings: Settings, on_step: OnStep | None = None) -> Classi
     Raises:
         ModelError: Where the weights cannot be had, or no engine can run them here.
     """
-    wanted = settings.classifier
+    wanted, share = settings.classifier, _share(settings)
     catalogue.fetch(wanted.model, wanted.cache_directory)
     return predict.load(
         wanted.model,
         wanted.engine,
         cache_directory=wanted.cache_directory,
-        threads=budget(cgroup.usable_cores(), settings.decode.workers, wanted.threads).engine,
+        threads=share.engine,
+        calls=share.calls,
         memory_limit_bytes=wanted.memory_mb * 1024**2 or None,
         progress=on_step,
     )
@@ -119,7 +124,7 @@ class Scorer:
         give_back_freed()
         return cls(
             classifier,
-            Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms),
+            Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms, _share(settings).calls),
             pool,
             classifier.card.thresholds[wanted.level],
             predict.provenance(classifier, wanted.cache_directory) | {"decoding": _score_changing(settings)},

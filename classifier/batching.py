@@ -1,4 +1,4 @@
-"""Frames from many files, scored together: one thread takes whatever has gathered and hands it to the model.
+"""Frames from many files, scored together: a thread takes whatever has gathered and hands it to the model.
 
 A picture that finds the model idle goes at once and alone; those that come while it is busy travel together
 next. So a single upload never waits, and under load batches grow by themselves to what the producers keep on
@@ -76,17 +76,20 @@ class _Outcome:
 
 
 class Batcher:
-    """Scores single frames in batches. A context manager; `close` it to end its thread.
+    """Scores single frames in batches. A context manager; `close` it to end its threads.
 
     Args:
         classifier: The model.
         max_batch: Frames in a batch at most.
         max_wait_ms: How long a frame that finds the model idle waits for others; 0: not at all.
+        calls: Batches that may be with the model side by side, as many as it was loaded for.
     """
 
-    def __init__(self, classifier: Classifier, max_batch: int = 16, max_wait_ms: float = 0.0) -> None:
-        if max_batch < 1 or max_wait_ms < 0:
-            raise ValueError("max_batch must be at least 1 and max_wait_ms at least 0")
+    def __init__(
+        self, classifier: Classifier, max_batch: int = 16, max_wait_ms: float = 0.0, calls: int = 1
+    ) -> None:
+        if max_batch < 1 or max_wait_ms < 0 or calls < 1:
+            raise ValueError("max_batch and calls must be at least 1 and max_wait_ms at least 0")
         self._classifier = classifier
         self._max_batch = max_batch
         self._max_wait_s = max_wait_ms / 1000
@@ -96,9 +99,12 @@ class Batcher:
         self._sizes: Counter[int] = Counter()
         self._failed_batches = 0
         self._busy_s = 0.0
-        self._together: Pixels | None = None
-        self._thread = threading.Thread(target=self._run, name="classify", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"classify-{number}", daemon=True)
+            for number in range(calls)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def classifier(self) -> Classifier:
@@ -143,7 +149,7 @@ class Batcher:
             )
 
     def close(self) -> None:
-        """Finish the batch that is with the model, fail the frames still waiting, and end the thread."""
+        """Finish what is with the model, fail the frames still waiting, and end the threads."""
         with self._changed:
             self._closed = True
             left = list(self._waiting)
@@ -152,7 +158,8 @@ class Batcher:
         for item in left:
             if item.future.set_running_or_notify_cancel():
                 item.future.set_exception(ModelError("the batcher was closed before this picture was scored"))
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def __enter__(self) -> "Batcher":
         return self
@@ -161,13 +168,15 @@ class Batcher:
         self.close()
 
     def _run(self) -> None:
+        side = self._classifier.card.input_px
+        together: Pixels = np.empty((self._max_batch, side, side, 3), np.uint8)
         while (batch := self._next_batch()) is not None:
             if not batch:
                 continue
             started_s = time.monotonic()
             outcome = _Outcome()
             with outcome:
-                outcome.scores = self._score(batch)
+                outcome.scores = self._score(batch, together)
             with self._changed:
                 self._busy_s += time.monotonic() - started_s
                 if outcome.error is None:
@@ -196,21 +205,20 @@ class Batcher:
             return 0.0
         return self._waiting[0].since_s + self._max_wait_s - time.monotonic()
 
-    def _score(self, batch: Sequence[_Waiting]) -> list[float]:
+    def _score(self, batch: Sequence[_Waiting], together: Pixels) -> list[float]:
         """Call the model.
 
         Raises:
             ModelError: Where it gives another number of scores than it got pictures.
         """
-        scores: NDArray[np.float32] = self._classifier.predict(self._gather(batch))
+        scores: NDArray[np.float32] = self._classifier.predict(_gathered(batch, together))
         if len(scores) != len(batch):
             raise ModelError(f"the model gave {len(scores)} scores for {len(batch)} pictures")
         return [float(score) for score in scores]
 
-    def _gather(self, batch: Sequence[_Waiting]) -> Pixels:
-        """Lay the frames side by side, uint8 (n, input_px, input_px, 3); a single one is not copied."""
-        if len(batch) == 1:
-            return batch[0].pixels[np.newaxis]
-        if self._together is None:
-            self._together = np.empty((self._max_batch, *batch[0].pixels.shape), np.uint8)
-        return np.stack([item.pixels for item in batch], out=self._together[: len(batch)])
+
+def _gathered(batch: Sequence[_Waiting], together: Pixels) -> Pixels:
+    """Lay the frames side by side, uint8 (n, input_px, input_px, 3); a single one is not copied."""
+    if len(batch) == 1:
+        return batch[0].pixels[np.newaxis]
+    return np.stack([item.pixels for item in batch], out=together[: len(batch)])

@@ -21,6 +21,7 @@ def load(
     *,
     cache_directory: Path | None = None,
     threads: int = 0,
+    calls: int = 1,
     memory_limit_bytes: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Classifier:
@@ -32,6 +33,7 @@ def load(
             machine and fits the memory. The first time, exporting and verifying take minutes.
         cache_directory: Where weights are kept; None: the user's cache folder.
         threads: Threads of one prediction; 0 leaves the number to the library.
+        calls: Predictions that may run side by side.
         memory_limit_bytes: What the process with the model may use; counts for `auto` alone. None: what
             machine and container allow.
         progress: Told what is being done, how much of it is, and how much there is in all.
@@ -57,7 +59,7 @@ def load(
         chosen = EngineId.parse(engine)
         opening.require(chosen)
     graph = exporting.export(name, chosen, cache_directory=cache_directory, progress=progress)
-    return opening.open_engine(chosen, graph, threads)
+    return opening.open_engine(chosen, graph, threads, calls)
 
 
 def provenance(classifier: Classifier, cache_directory: Path | None = None) -> dict[str, object]:

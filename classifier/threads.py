@@ -9,33 +9,39 @@ with one, OpenVINO 20 to 40 %, and in seven of eight comparisons fewer pictures 
 import math
 from dataclasses import dataclass
 
+MAX_CALLS = 4
+"""Calls of the model side by side at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadBudget:
     """The threads of everybody who computes.
 
     Attributes:
-        engine: Of one call of the model; calls take turns.
+        engine: Of one call of the model.
+        calls: Of the model, side by side.
         decode_each: Of one decode worker; there is one process for each, and one file at a time in it.
         opencv: That OpenCV may use within a worker.
     """
 
     engine: int
+    calls: int
     decode_each: int
     opencv: int
 
 
-def budget(cores: float, decode_workers: int, wanted: int = 0) -> ThreadBudget:
+def budget(cores: float, wanted: int = 0) -> ThreadBudget:
     """Share the cores out.
 
-    The engine gets what the decode workers leave, but at least half: a picture costs the model more than the
-    decoder, and workers that are ahead wait for it. A worker never gets a second thread: pictures are
-    decoded faster by another worker than by another thread, and threads cost address space, which is limited.
+    The model gets a call with one thread for each core: a picture costs it several times as much as the
+    decoder, workers that are ahead wait for it, and two pictures side by side need less processor time than
+    two threads on one. A worker never gets a second thread: pictures are decoded faster by another worker
+    than by another thread, and threads cost address space, which is limited.
 
     Args:
         cores: That the process may use, also a part of one; see `classifier.cgroup.usable_cores`.
-        decode_workers: Processes that decode at the same time.
-        wanted: Threads that the operator wants for the engine; 0: what the cores allow.
+        wanted: Threads that the operator wants for one call, of which there is then one at a time; 0: what
+            the cores allow.
 
     Returns:
         The threads, each at least 1.
@@ -43,9 +49,10 @@ def budget(cores: float, decode_workers: int, wanted: int = 0) -> ThreadBudget:
     Raises:
         ValueError: Where a number makes no sense.
     """
-    if not (cores > 0 and math.isfinite(cores)) or decode_workers < 0 or wanted < 0:
-        raise ValueError(f"{cores} cores, {decode_workers} decode workers, {wanted} threads")
+    if not (cores > 0 and math.isfinite(cores)) or wanted < 0:
+        raise ValueError(f"{cores} cores, {wanted} threads")
     # A part of a core is no core: a thread that is throttled half of the time holds up the others.
-    whole = math.floor(cores)
-    engine = wanted or max(1, whole // 2, whole - decode_workers)
-    return ThreadBudget(engine=engine, decode_each=1, opencv=1)
+    whole = max(1, math.floor(cores))
+    # Each call holds memory of its own.
+    calls = 1 if wanted else min(whole, MAX_CALLS)
+    return ThreadBudget(engine=wanted or max(1, whole // calls), calls=calls, decode_each=1, opencv=1)

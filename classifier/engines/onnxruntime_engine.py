@@ -38,22 +38,25 @@ _ERRORS_ONLY = 3
 
 
 class OnnxRuntimeEngine:
-    """An exported graph behind the `Classifier` protocol; calls from several threads take turns.
+    """An exported graph behind the `Classifier` protocol; calls beyond the agreed number take turns.
 
     Args:
         path: The ONNX file; the caller has verified its hash.
         card: The model's card.
         precision: Of the graph, for the engine's name.
         threads: Threads of one prediction; 0: as many as there are cores for this process.
+        calls: Predictions that may run side by side.
 
     Raises:
         ModelError: Where the library cannot read the file, or it is not of this project's form.
     """
 
-    def __init__(self, path: Path, card: ModelCard, precision: Precision, threads: int = 0) -> None:
+    def __init__(
+        self, path: Path, card: ModelCard, precision: Precision, threads: int = 0, calls: int = 1
+    ) -> None:
         self._card = card
         self._engine = f"onnxruntime-{precision}"
-        self._lock = threading.Lock()
+        self._turn = threading.BoundedSemaphore(calls)
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), _options(threads), providers=["CPUExecutionProvider"]
@@ -93,8 +96,8 @@ class OnnxRuntimeEngine:
         """
         check_pixels(pixels, self._card)
         try:
-            # The library would let callers in side by side, which takes more threads than agreed.
-            with self._lock:
+            # The library would let any number of callers in, which takes more threads than agreed.
+            with self._turn:
                 (scores,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(pixels)})
         except _ERRORS as error:
             raise ModelError(f"{self._card.name}: {self._engine} failed: {_first_line(error)}") from error

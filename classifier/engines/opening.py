@@ -46,13 +46,14 @@ def require(engine: EngineId) -> None:
         )
 
 
-def open_engine(engine: EngineId, graph: ExportedGraph, threads: int = 0) -> Classifier:
+def open_engine(engine: EngineId, graph: ExportedGraph, threads: int = 0, calls: int = 1) -> Classifier:
     """Load an exported model.
 
     Args:
         engine: What is to run it.
         graph: What was exported for it.
         threads: Threads of one prediction; 0 leaves the number to the library.
+        calls: Predictions that may run side by side; on torch they take turns in any case.
 
     Returns:
         The running model; its `engine` is the name of the one asked for.
@@ -67,7 +68,7 @@ def open_engine(engine: EngineId, graph: ExportedGraph, threads: int = 0) -> Cla
     require(engine)
     artefacts.check(graph)
     try:
-        return _open(engine, graph, threads)
+        return _open(engine, graph, threads, calls)
     except ImportError as error:
         raise ModelError(
             f"engine {engine}: {engine.library} is installed but cannot be imported: {error}. "
@@ -75,16 +76,16 @@ def open_engine(engine: EngineId, graph: ExportedGraph, threads: int = 0) -> Cla
         ) from error
 
 
-def _open(engine: EngineId, graph: ExportedGraph, threads: int) -> Classifier:
+def _open(engine: EngineId, graph: ExportedGraph, threads: int, calls: int) -> Classifier:
     """Import what is needed and hand over; each module imports its library at its top."""
     if engine.library == "onnxruntime":
         from classifier.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        return OnnxRuntimeEngine(graph.path, graph.card, engine.precision, threads)
+        return OnnxRuntimeEngine(graph.path, graph.card, engine.precision, threads, calls)
     if engine.library == "openvino":
         from classifier.engines.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(graph.path, graph.card, engine.precision, threads)
+        return OpenVinoEngine(graph.path, graph.card, engine.precision, threads, calls)
     if engine.precision == "int8":
         from classifier.engines.torch_engine import TorchEngine
 

@@ -9,7 +9,7 @@ Nothing is compiled into a cache on disk: loading it again took as long as compi
 file that decides scores would have to be verified too.
 """
 
-import threading
+import queue
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,33 @@ INPUT, OUTPUT = "pixels", "score"
 
 
 class OpenVinoEngine:
-    """An exported graph behind the `Classifier` protocol; calls from several threads take turns.
+    """An exported graph behind the `Classifier` protocol; calls beyond the agreed number take turns.
 
     Args:
         path: The ONNX file; the caller has verified its hash.
         card: The model's card.
         precision: Of the graph, for the engine's name.
         threads: Threads of one prediction; 0 leaves the number to the library.
+        calls: Predictions that may run side by side.
 
     Raises:
         ModelError: Where the library cannot read the file, or it is not of this project's form.
     """
 
-    def __init__(self, path: Path, card: ModelCard, precision: Precision, threads: int = 0) -> None:
+    def __init__(
+        self, path: Path, card: ModelCard, precision: Precision, threads: int = 0, calls: int = 1
+    ) -> None:
         self._card = card
         self._engine = f"openvino-{precision}"
-        self._lock = threading.Lock()
+        # One request for each call at a time; each holds memory of its own.
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
             core = openvino.Core()
             model = core.read_model(str(path))
             _check_form(path, model)
-            # One request is enough, as calls take turns anyway; each holds memory of its own.
-            self._request = core.compile_model(model, "CPU", _properties(threads)).create_infer_request()
+            compiled = core.compile_model(model, "CPU", _properties(threads, calls))
+            for _ in range(calls):
+                self._requests.put(compiled.create_infer_request())
         except RuntimeError as error:
             raise ModelError(
                 f"{path}: OpenVINO {openvino.__version__.split('-')[0]} cannot read it: {_last_line(error)}. "
@@ -81,10 +86,13 @@ class OpenVinoEngine:
         """
         check_pixels(pixels, self._card)
         try:
-            with self._lock:
-                self._request.infer({INPUT: np.ascontiguousarray(pixels)})
-                # The library owns this memory and reuses it for the next batch: copied under the lock.
-                scores: NDArray[np.float32] = self._request.get_output_tensor(0).data.copy()
+            request = self._requests.get()
+            try:
+                request.infer({INPUT: np.ascontiguousarray(pixels)})
+                # The library owns this memory and reuses it for the next batch: copied before that.
+                scores: NDArray[np.float32] = request.get_output_tensor(0).data.copy()
+            finally:
+                self._requests.put(request)
         except RuntimeError as error:
             raise ModelError(f"{self._card.name}: {self._engine} failed: {_last_line(error)}") from error
         return check_scores(scores, len(pixels), self._card)
@@ -97,11 +105,11 @@ def _check_form(path: Path, model: Any) -> None:
         raise ModelError(f"{path}: not exported by this project: it maps {inputs} to {outputs}")
 
 
-def _properties(threads: int) -> dict[str, str | int | bool]:
+def _properties(threads: int, calls: int) -> dict[str, str | int | bool]:
     return {
         "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": calls,
+        "INFERENCE_NUM_THREADS": threads * calls,
         # Newer processors would otherwise compute in bfloat16, with scores off by hundredths.
         "INFERENCE_PRECISION_HINT": "f32",
         # Else several processes pin themselves to the same first core, and decoding with them.

@@ -83,7 +83,9 @@ def engine(request: pytest.FixtureRequest, files: dict[tuple[str, str], Path]) -
     kind = opening.format_of(wanted)
     path: Path = request.getfixturevalue("script") if kind == "torchscript" else files[kind, wanted.precision]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return opening.open_engine(wanted, ExportedGraph(CARD, path, kind, wanted.precision, digest), threads=1)
+    return opening.open_engine(
+        wanted, ExportedGraph(CARD, path, kind, wanted.precision, digest), threads=1, calls=2
+    )
 
 
 @pytest.fixture(scope="module")

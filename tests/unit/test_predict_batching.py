@@ -209,3 +209,24 @@ def test_a_bad_picture_is_refused_at_once_and_spoils_nobody_s_batch(
 def test_senseless_bounds_are_refused(model: FakeClassifier) -> None:
     with pytest.raises(ValueError, match="max_batch"):
         Batcher(model, max_batch=0)
+
+
+def test_as_many_batches_as_agreed_are_with_the_model_side_by_side(model: FakeClassifier) -> None:
+    model.go.clear()
+    with Batcher(model, max_batch=1, calls=2) as batcher:
+        futures = [batcher.submit(picture(value)) for value in (1, 2, 3)]
+        for _ in range(2):
+            assert model.started.acquire(timeout=TIMEOUT_S)
+        assert batcher.stats().waiting == 1
+        model.go.set()
+        assert results(futures) == [1, 2, 3]
+
+
+def test_batches_side_by_side_do_not_share_their_memory(model: FakeClassifier) -> None:
+    with Batcher(model, max_batch=4, max_wait_ms=LONG_MS, calls=2) as batcher:
+        model.go.clear()
+        futures = [batcher.submit(picture(value)) for value in range(8)]
+        for _ in range(2):
+            assert model.started.acquire(timeout=TIMEOUT_S)
+        model.go.set()
+        assert results(futures) == list(range(8))

@@ -13,43 +13,33 @@ from classifier.threads import ThreadBudget, budget
 
 
 @pytest.mark.parametrize(
-    ("cores", "workers", "engine"),
-    [
-        (0.5, 1, 1),
-        (0.5, 2, 1),
-        (1, 2, 1),
-        (1.5, 2, 1),
-        (2, 2, 1),
-        (3.9, 2, 1),
-        (4, 2, 2),
-        (16, 2, 14),
-        (8, 8, 4),
-    ],
+    ("cores", "calls", "engine"),
+    [(0.5, 1, 1), (1, 1, 1), (1.5, 1, 1), (2, 2, 1), (3.9, 3, 1), (4, 4, 1), (16, 4, 4)],
 )
-def test_the_engine_gets_what_the_workers_leave_but_at_least_half(
-    cores: float, workers: int, engine: int
+def test_the_model_gets_a_call_for_each_whole_core_and_more_threads_where_there_are_many(
+    cores: float, calls: int, engine: int
 ) -> None:
-    assert budget(cores, workers) == ThreadBudget(engine=engine, decode_each=1, opencv=1)
+    assert budget(cores) == ThreadBudget(engine=engine, calls=calls, decode_each=1, opencv=1)
 
 
-@given(st.floats(0.01, 256), st.integers(0, 64), st.integers(0, 64))
+def test_who_asks_for_threads_gets_them_for_one_call_at_a_time() -> None:
+    assert budget(8, 3) == ThreadBudget(engine=3, calls=1, decode_each=1, opencv=1)
+
+
+@given(st.floats(0.01, 256), st.integers(0, 64))
 def test_a_budget_never_has_more_threads_than_cores_beside_what_was_asked_for(
-    cores: float, workers: int, wanted: int
+    cores: float, wanted: int
 ) -> None:
-    found = budget(cores, workers, wanted)
-    assert min(found.engine, found.decode_each, found.opencv) >= 1
+    found = budget(cores, wanted)
+    assert min(found.engine, found.calls, found.decode_each, found.opencv) >= 1
     assert found.engine == wanted or not wanted
-    assert found.engine <= max(1, cores) or wanted
-    assert budget(cores + 1, workers, wanted).engine >= found.engine
+    assert found.engine * found.calls <= max(1, cores) or wanted
 
 
-@pytest.mark.parametrize(
-    ("cores", "workers", "wanted"),
-    [(0, 2, 0), (-1, 2, 0), (math.nan, 2, 0), (math.inf, 2, 0), (2, -1, 0), (2, 2, -1)],
-)
-def test_senseless_numbers_are_refused(cores: float, workers: int, wanted: int) -> None:
+@pytest.mark.parametrize(("cores", "wanted"), [(0, 0), (-1, 0), (math.nan, 0), (math.inf, 0), (2, -1)])
+def test_senseless_numbers_are_refused(cores: float, wanted: int) -> None:
     with pytest.raises(ValueError, match="cores"):
-        budget(cores, workers, wanted)
+        budget(cores, wanted)
 
 
 def mount(root: Path, files: dict[str, str], own: str) -> tuple[Path, Path]:
