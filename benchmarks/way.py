@@ -30,6 +30,7 @@ from bot.demo import CORPUS
 from bot.minicommons.corpus import prepare_corpus
 from bot.minicommons.process import MiniCommonsProcess
 from bot.minicommons.recipes import SMALL
+from bot.settings import ROOT
 
 SAMPLES_PER_S = 100
 STAGES: Mapping[str, tuple[str, ...]] = {
@@ -153,6 +154,14 @@ class Profiler:
             raise SystemExit(f"py-spy failed: {errors.decode(errors='replace').strip()}")
 
 
+def _forget_places(flame: Path) -> None:
+    """Shorten file names to what is the same on every machine."""
+    drawn = flame.read_text(encoding="utf-8")
+    for place in (str(ROOT), sys.prefix, sys.base_prefix, tempfile.gettempdir()):
+        drawn = drawn.replace(f"{place}/", "")
+    flame.write_text(drawn, encoding="utf-8")
+
+
 def profile(uploads: int, flame: Path | None, bars: Progress) -> tuple[dict[str, float], float]:
     """Run the daemon under the profiler.
 
@@ -179,6 +188,8 @@ def profile(uploads: int, flame: Path | None, bars: Progress) -> tuple[dict[str,
         spent = [now - then for now, then in zip(daemon.cpu_of_each_s(), before, strict=True)]
         for profiler in profilers:
             profiler.stop()
+        if flame is not None:
+            _forget_places(flame)
         counted = read_samples(raw.read_text(encoding="utf-8"))
     by_stage: Counter[str] = Counter()
     for cpu_s, samples in zip(spent, counted, strict=True):
