@@ -153,6 +153,9 @@ class StreamServer:
         sent = 0
         while connection.ending is None and not wire.client_left():
             items = self._ring.read(offset, _BATCH_EVENTS, _POLL_S)
+            if connection.ending is not None:
+                # What was published after the connection was told to end must not slip out on it.
+                break
             if self.faults.silent or connection.muted or not items:
                 if items:
                     # Nothing to wait for in the ring: hold back what is there and look again later.
