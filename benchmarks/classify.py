@@ -49,6 +49,8 @@ SIZES = {"330 px": (330, 248, 160), "960 px": (960, 720, 80), "12 MP": (4000, 30
 """Width, height and number of the files."""
 IN_FLIGHT = 16
 WANTED_BYTES = {"330 px": 3.0, "960 px": 1.5, "12 MP": 4.0}
+REDUCED_PX = 1000
+"""`decode.reduced_jpeg_px` of the ways that trade exact scores for speed; the settings' own proposal."""
 
 Figures = dict[str, Any]
 
@@ -90,11 +92,15 @@ def load_all(engines: Sequence[str]) -> tuple[dict[str, Classifier], dict[str, s
 
 @contextmanager
 def scorers(engines: Sequence[str]) -> Iterator[dict[str, Scorer]]:
-    """Decode workers and model for each engine, as the daemon puts them together."""
+    """Decode workers and model for each engine, as in the daemon; int8 also with reduced decoding."""
     opened: dict[str, Scorer] = {}
+    reduced = {"decode": {"reduced_jpeg_px": REDUCED_PX}}
     try:
         for engine in engines:
-            opened[engine] = Scorer.load(load_settings(overrides={"classifier": {"engine": engine}}))
+            settings = {"classifier": {"engine": engine}}
+            opened[engine] = Scorer.load(load_settings(overrides=settings))
+            if engine.endswith("int8"):
+                opened[f"{engine}, reduced"] = Scorer.load(load_settings(overrides=settings | reduced))
         yield opened
     finally:
         for scorer in opened.values():
