@@ -1,9 +1,7 @@
 """Write the timeline of a scored file, as a page or as a picture; private to the user and replaced whole."""
 
 import os
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +9,7 @@ from bot.timeline_html import render_html
 from bot.timeline_png import render_png
 from bot.timeline_strip import Thumbnail
 from bot.timeline_values import Scored
+from classifier import atomic_file
 
 SUFFIXES: Final = (".html", ".htm", ".png")
 
@@ -53,16 +52,7 @@ def write_timeline(path: Path, scored: Scored, thumbnails: Sequence[Thumbnail]) 
         content = render_png(scored, thumbnails)
     else:
         content = render_html(scored, thumbnails).encode("utf-8", errors="replace")
-    # Written beside it and renamed: nobody sees half of it, and `mkstemp` makes it private from the start.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
+    atomic_file.write(path, content)
 
 
 __all__ = ["SUFFIXES", "refusal", "write_timeline"]

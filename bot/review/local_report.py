@@ -4,10 +4,7 @@ It links to the files and never embeds a picture.  The report is private to the 
 that a reader never sees half of it.
 """
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,6 +14,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from bot.errors import ServiceDown
 from bot.review.wikitext import escape, file_link, printable
+from classifier import atomic_file
 from storage.values import FlaggedItem, FrameScore
 
 TITLE = "Uploads for scope review"
@@ -53,8 +51,8 @@ def write_report(
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
-        _replace(directory / "index.html", html)
-        _replace(directory / "index.wiki", wikitext)
+        atomic_file.write(directory / "index.html", html.encode("utf-8", errors="replace"))
+        atomic_file.write(directory / "index.wiki", wikitext.encode("utf-8", errors="replace"))
     except OSError as error:
         raise ServiceDown("report.directory", str(error)) from error
 
@@ -168,19 +166,6 @@ def _template() -> Template:
 
 def _moment(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write beside it and rename: `mkstemp` makes the file private from the start."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except OSError:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 __all__ = ["page_address", "position", "render_html", "render_wikitext", "write_report"]

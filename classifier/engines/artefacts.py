@@ -9,7 +9,6 @@ ever unpickled.
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import filelock
 
+from classifier import atomic_file
 from classifier.engines import manifest, pictures_file
 from classifier.engines.manifest import Manifest
 from classifier.engines.values import ExportedGraph, GraphFormat, Precision, VerificationSet
@@ -123,7 +123,7 @@ def put_files(
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_S):
             if pictures is not None:
-                _replace(folder / _pictures_filename(described), pictures)
+                atomic_file.write(folder / _pictures_filename(described), pictures, atomic_file.SHARED)
             _put_folder(
                 target,
                 {GRAPH_FILENAMES[graph.format]: content, manifest.FILENAME: described.content()},
@@ -226,29 +226,14 @@ def _put_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """
     if target.is_dir():
         for name, content in files.items():
-            _replace(target / name, content)
+            atomic_file.write(target / name, content, atomic_file.SHARED)
         return
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
     try:
         for name, content in files.items():
-            _replace(temporary / name, content)
+            atomic_file.write(temporary / name, content, atomic_file.SHARED)
         temporary.chmod(0o755)
         temporary.replace(target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _replace(target: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a shared cache folder should serve every user of the machine.
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
         raise

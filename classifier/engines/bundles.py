@@ -6,12 +6,11 @@ machine would show: it is read within limits, written only to places that this p
 for the weights that the catalogue knows.
 """
 
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
+from classifier import atomic_file
 from classifier.engines import artefacts, manifest, pictures_file
 from classifier.engines.manifest import Manifest
 from classifier.engines.values import ExportedGraph
@@ -50,17 +49,13 @@ def pack(graph: ExportedGraph, file: Path) -> Path:
             _GRAPH: artefacts.read(graph),
             _PICTURES: artefacts.read_pictures_file(graph),
         }
-        descriptor, name = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w") as archive:
-                for part, content in parts.items():
-                    entry = zipfile.ZipInfo(part, _NO_DATE)
-                    archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-            Path(name).chmod(0o644)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with (
+            atomic_file.replacing(file, atomic_file.SHARED) as stream,
+            zipfile.ZipFile(stream, "w") as archive,
+        ):
+            for part, content in parts.items():
+                entry = zipfile.ZipInfo(part, _NO_DATE)
+                archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     except OSError as error:
         raise ModelError(f"{file}: cannot be written: {error}") from error
     return file

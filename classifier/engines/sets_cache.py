@@ -6,8 +6,6 @@ delete it.
 
 import json
 import logging
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from classifier import atomic_file
 from classifier.engines import artefacts, calibration, exporting
 from classifier.engines.calibration import CalibrationSets
 from classifier.engines.torch_engine import TorchEngine
@@ -86,18 +85,12 @@ def keep(path: Path, sets: CalibrationSets) -> None:
         OSError: Where it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez_compressed(
-                file,
-                calibration=sets.calibration,
-                evaluation=sets.evaluation.pixels,
-                evaluation_scores=sets.evaluation.reference,
-                verification=sets.verification.pixels,
-                verification_scores=sets.verification.reference,
-            )
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with atomic_file.replacing(path) as file:
+        np.savez_compressed(
+            file,
+            calibration=sets.calibration,
+            evaluation=sets.evaluation.pixels,
+            evaluation_scores=sets.evaluation.reference,
+            verification=sets.verification.pixels,
+            verification_scores=sets.verification.reference,
+        )

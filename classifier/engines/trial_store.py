@@ -11,7 +11,6 @@ import json
 import logging
 import math
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import filelock
 
-from classifier import cgroup
+from classifier import atomic_file, cgroup
 from classifier.engines.trial import TIMEOUT_S, run_trial
 from classifier.engines.values import DriftReport, EngineId, ExportedGraph, Trial
 
@@ -124,9 +123,7 @@ class TrialStore:
         }
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._folder, suffix=".part", delete=False) as file:
-                json.dump(content, file)
-            Path(file.name).replace(path)
+            atomic_file.write(path, json.dumps(content).encode())
         except OSError as error:
             _log.warning("trials_not_kept", extra={"folder": str(self._folder), "error": str(error)})
 

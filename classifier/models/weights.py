@@ -8,7 +8,6 @@ under a lock, so that a killed or concurrent fetch never leaves half a file.
 import hashlib
 import io
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import filelock
 import platformdirs
 
+from classifier import atomic_file
 from classifier.errors import ModelError, ModelUnreachable
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def fetch(source: WeightsSource, cache_directory: Path, from_file: Path | None =
                 converted = _convert(published_graph(source), source)
             else:
                 converted = _from_local(from_file, source)
-            _put(target, converted)
+            atomic_file.write(target, converted, atomic_file.SHARED)
     except filelock.Timeout as error:
         raise ModelError(
             f"{target}.lock: another process has been fetching for {_LOCK_TIMEOUT_S} s"
@@ -230,18 +230,3 @@ def _check(what: str, content: bytes, expected: str, source: WeightsSource) -> N
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
         raise ModelError(f"{source.name}: {what} has SHA-256 {found}, expected {expected}: not used")
-
-
-def _put(target: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a shared cache folder should serve every user of the machine.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -162,7 +162,7 @@ def test_two_starts_at_the_same_time_make_one_trial(tmp_path: Path) -> None:
         thread.join(60)
     assert found == [trial()] * 2
     assert attempts.made == 1
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".new-*"))
 
 
 def test_the_processor_is_named_with_its_abilities() -> None:
