@@ -22,7 +22,7 @@ from torch import nn
 
 from benchmarks.zoo_cell import EAGER, STANDALONE
 from classifier.engines import exporting, graph, procedural
-from classifier.engines.values import ENGINES, REFERENCE, EngineId, GraphFormat
+from classifier.engines.values import ENGINES, GRAPH_INPUT, REFERENCE, EngineId, GraphFormat
 from classifier.errors import ModelError
 from classifier.models import architectures, catalogue, weights
 from classifier.values import Pixels
@@ -162,7 +162,7 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, Pixels] | None:
         """The next batch, or None at the end."""
         batch = next(self._batches, None)
-        return None if batch is None else {graph.INPUT: batch}
+        return None if batch is None else {GRAPH_INPUT: batch}
 
 
 def _quantised(plain: Path, pixels: Pixels) -> bytes:

@@ -18,9 +18,9 @@ from torch import nn
 
 from classifier.engines import strides
 from classifier.engines.scorer import Scorer
+from classifier.engines.values import GRAPH_INPUT, GRAPH_OUTPUT
 from classifier.errors import ModelError
 
-INPUT, OUTPUT = "pixels", "score"
 OPSET = 17
 """New enough for every layer of the zoo, old enough for every release of the two libraries of late."""
 
@@ -55,9 +55,9 @@ def export(network: nn.Module, input_px: int) -> bytes:
                 file.name,
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_axes={INPUT: {0: "n"}, OUTPUT: {0: "n"}},
+                input_names=[GRAPH_INPUT],
+                output_names=[GRAPH_OUTPUT],
+                dynamic_axes={GRAPH_INPUT: {0: "n"}, GRAPH_OUTPUT: {0: "n"}},
             )
             written = onnx.load_model_from_string(Path(file.name).read_bytes())
         strides.skip_early(written)

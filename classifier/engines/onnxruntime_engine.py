@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as library
 
 from classifier.cgroup import usable_cores
-from classifier.engines.checks import check_pixels, check_scores
-from classifier.engines.values import Precision
+from classifier.engines.checked_engine import CheckedEngine
+from classifier.engines.values import GRAPH_INPUT, GRAPH_OUTPUT, Precision
 from classifier.errors import ModelError
 from classifier.values import ModelCard, Pixels
 
-INPUT, OUTPUT = "pixels", "score"
 _ERRORS = (
     library.EPFail,
     library.Fail,
@@ -37,7 +36,7 @@ _ERRORS = (
 _ERRORS_ONLY = 3
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(CheckedEngine):
     """An exported graph behind the `Classifier` protocol; calls beyond the agreed number take turns.
 
     Args:
@@ -54,8 +53,7 @@ class OnnxRuntimeEngine:
     def __init__(
         self, path: Path, card: ModelCard, precision: Precision, threads: int = 0, calls: int = 1
     ) -> None:
-        self._card = card
-        self._engine = f"onnxruntime-{precision}"
+        super().__init__(card, f"onnxruntime-{precision}")
         self._turn = threading.BoundedSemaphore(calls)
         try:
             self._session = onnxruntime.InferenceSession(
@@ -68,40 +66,18 @@ class OnnxRuntimeEngine:
             ) from error
         inputs = [(node.name, node.type) for node in self._session.get_inputs()]
         outputs = [(node.name, node.type) for node in self._session.get_outputs()]
-        if inputs != [(INPUT, "tensor(uint8)")] or outputs != [(OUTPUT, "tensor(float)")]:
+        if inputs != [(GRAPH_INPUT, "tensor(uint8)")] or outputs != [(GRAPH_OUTPUT, "tensor(float)")]:
             raise ModelError(f"{path}: not exported by this project: it maps {inputs} to {outputs}")
 
-    @property
-    def card(self) -> ModelCard:
-        """The model's card."""
-        return self._card
-
-    @property
-    def engine(self) -> str:
-        """`onnxruntime-fp32` or `onnxruntime-int8`."""
-        return self._engine
-
-    def predict(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Score a batch.
-
-        Args:
-            pixels: uint8 array (n, input_px, input_px, 3) as the card's preprocessing leaves it, n >= 1.
-
-        Returns:
-            float32 array (n,), scores in 0..1.
-
-        Raises:
-            ValueError: Where shape or dtype are others.
-            ModelError: Where the library fails or gives something that is not a score.
-        """
-        check_pixels(pixels, self._card)
+    def _run(self, pixels: Pixels) -> NDArray[np.float32]:
         try:
             # The library would let any number of callers in, which takes more threads than agreed.
             with self._turn:
-                (scores,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(pixels)})
+                found = self._session.run([GRAPH_OUTPUT], {GRAPH_INPUT: np.ascontiguousarray(pixels)})
         except _ERRORS as error:
-            raise ModelError(f"{self._card.name}: {self._engine} failed: {_first_line(error)}") from error
-        return check_scores(scores, len(pixels), self._card)
+            raise self._failed(_first_line(error)) from error
+        scores: NDArray[np.float32] = found[0]
+        return scores
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

@@ -16,18 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.engines.checks import check_pixels, check_scores
+from classifier.engines.checked_engine import CheckedEngine
 from classifier.engines.openvino_quiet import import_openvino
-from classifier.engines.values import Precision
+from classifier.engines.values import GRAPH_INPUT, GRAPH_OUTPUT, Precision
 from classifier.errors import ModelError
 from classifier.values import ModelCard, Pixels
 
 openvino = import_openvino()
 
-INPUT, OUTPUT = "pixels", "score"
 
-
-class OpenVinoEngine:
+class OpenVinoEngine(CheckedEngine):
     """An exported graph behind the `Classifier` protocol; calls beyond the agreed number take turns.
 
     Args:
@@ -44,8 +42,7 @@ class OpenVinoEngine:
     def __init__(
         self, path: Path, card: ModelCard, precision: Precision, threads: int = 0, calls: int = 1
     ) -> None:
-        self._card = card
-        self._engine = f"openvino-{precision}"
+        super().__init__(card, f"openvino-{precision}")
         # One request for each call at a time; each holds memory of its own.
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
@@ -61,47 +58,24 @@ class OpenVinoEngine:
                 f"Delete it and run: python -m bot models export {card.name} --engine openvino"
             ) from error
 
-    @property
-    def card(self) -> ModelCard:
-        """The model's card."""
-        return self._card
-
-    @property
-    def engine(self) -> str:
-        """`openvino-fp32` or `openvino-int8`."""
-        return self._engine
-
-    def predict(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Score a batch.
-
-        Args:
-            pixels: uint8 array (n, input_px, input_px, 3) as the card's preprocessing leaves it, n >= 1.
-
-        Returns:
-            float32 array (n,), scores in 0..1.
-
-        Raises:
-            ValueError: Where shape or dtype are others.
-            ModelError: Where the library fails or gives something that is not a score.
-        """
-        check_pixels(pixels, self._card)
+    def _run(self, pixels: Pixels) -> NDArray[np.float32]:
         try:
             request = self._requests.get()
             try:
-                request.infer({INPUT: np.ascontiguousarray(pixels)})
+                request.infer({GRAPH_INPUT: np.ascontiguousarray(pixels)})
                 # The library owns this memory and reuses it for the next batch: copied before that.
                 scores: NDArray[np.float32] = request.get_output_tensor(0).data.copy()
             finally:
                 self._requests.put(request)
         except RuntimeError as error:
-            raise ModelError(f"{self._card.name}: {self._engine} failed: {_last_line(error)}") from error
-        return check_scores(scores, len(pixels), self._card)
+            raise self._failed(_last_line(error)) from error
+        return scores
 
 
 def _check_form(path: Path, model: Any) -> None:
     inputs = [(node.get_any_name(), node.get_element_type().to_string()) for node in model.inputs]
     outputs = [(node.get_any_name(), node.get_element_type().to_string()) for node in model.outputs]
-    if inputs != [(INPUT, "u8")] or outputs != [(OUTPUT, "f32")]:
+    if inputs != [(GRAPH_INPUT, "u8")] or outputs != [(GRAPH_OUTPUT, "f32")]:
         raise ModelError(f"{path}: not exported by this project: it maps {inputs} to {outputs}")
 
 

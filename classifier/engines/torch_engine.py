@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from classifier.engines.checks import check_pixels, check_scores
+from classifier.engines.checked_engine import CheckedEngine
 from classifier.engines.scorer import Scorer
 from classifier.errors import ModelError
 from classifier.models.open_nsfw import OpenNsfw
 from classifier.values import ModelCard, Pixels
 
 
-class TorchEngine:
+class TorchEngine(CheckedEngine):
     """A model on torch behind the `Classifier` protocol; calls from several threads take turns.
 
     Args:
@@ -76,22 +76,11 @@ class TorchEngine:
         return engine
 
     def _take(self, scorer: nn.Module, card: ModelCard, threads: int, engine: str) -> None:
+        super().__init__(card, engine)
         if threads > 0:
             torch.set_num_threads(threads)
         self._scorer = scorer
-        self._card = card
-        self._engine = engine
         self._lock = threading.Lock()
-
-    @property
-    def card(self) -> ModelCard:
-        """The model's card."""
-        return self._card
-
-    @property
-    def engine(self) -> str:
-        """`torch-fp32` or `torch-int8`."""
-        return self._engine
 
     @property
     def network(self) -> nn.Module:
@@ -104,28 +93,15 @@ class TorchEngine:
             raise ModelError(f"{self._card.name}: {self._engine} is for scoring only; use torch-fp32")
         return self._network
 
-    def predict(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Score a batch.
-
-        Args:
-            pixels: uint8 array (n, input_px, input_px, 3) as the card's preprocessing leaves it, n >= 1.
-
-        Returns:
-            float32 array (n,), scores in 0..1.
-
-        Raises:
-            ValueError: Where shape or dtype are others.
-            ModelError: Where the network gives something that is not a score.
-        """
-        check_pixels(pixels, self._card)
+    def _run(self, pixels: Pixels) -> NDArray[np.float32]:
         # torch does not know read-only memory, and strides of flipped arrays are negative: both need a copy.
         array = np.require(pixels, requirements=["C", "W"])
         try:
             with self._lock, torch.inference_mode():
                 scores: NDArray[np.float32] = self._scorer(torch.from_numpy(array)).numpy()
         except RuntimeError as error:
-            raise ModelError(f"{self._card.name}: {self._engine} failed: {error}") from error
-        return check_scores(scores, len(pixels), self._card)
+            raise self._failed(error) from error
+        return scores
 
 
 def load_open_nsfw(content: bytes, card: ModelCard, threads: int = 0) -> TorchEngine:

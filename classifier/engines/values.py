@@ -15,6 +15,9 @@ Library = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["fp32", "int8"]
 GraphFormat = Literal["safetensors", "onnx", "torchscript"]
 
+GRAPH_INPUT, GRAPH_OUTPUT = "pixels", "score"
+"""What the two ends of an exported graph are called."""
+
 REFERENCE = "torch-fp32"
 """The engine that all others are compared with."""
 
