@@ -1,16 +1,15 @@
 """What an operator sees while a model is exported and tried for the first time, which takes a minute."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-logger = logging.getLogger(__name__)
+from classifier.engines.values import OnStep
 
-OnStep = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is, and how much there is in all."""
+logger = logging.getLogger(__name__)
 
 
 def logged() -> OnStep:
@@ -50,4 +49,4 @@ def shown(console: Console, title: str) -> Iterator[OnStep]:
         yield tell
 
 
-__all__ = ["OnStep", "logged", "shown"]
+__all__ = ["logged", "shown"]

@@ -14,11 +14,11 @@ import requests
 
 from bot.api import Api
 from bot.errors import BotError, ConfigError
-from bot.preparing import OnStep
 from bot.scoring import load_classifier
 from bot.settings import ROOT, Settings
 from classifier import predict
 from classifier.engines import verification
+from classifier.engines.values import OnStep
 from classifier.engines.verification import EngineRow
 from classifier.errors import ClassifierError
 from storage.engine import Database

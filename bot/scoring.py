@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Self
 
-from bot.preparing import OnStep
 from bot.settings import Settings
 from classifier import cgroup, predict
 from classifier.batching import Batcher
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
+from classifier.engines.values import OnStep
 from classifier.memory import give_back_freed
 from classifier.models import catalogue
 from classifier.scoring import OnDecoded, OnFrame, score_media

@@ -4,12 +4,11 @@ Importing this imports no model library; loading imports the one that runs the m
 made on the way where it can be, and nothing scores before it was compared with the reference.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from classifier.engines import exporting, opening
-from classifier.engines.values import EngineId
+from classifier.engines.values import EngineId, OnStep
 from classifier.values import Classifier
 
 AUTO = "auto"
@@ -23,7 +22,7 @@ def load(
     threads: int = 0,
     calls: int = 1,
     memory_limit_bytes: int | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: OnStep | None = None,
 ) -> Classifier:
     """Load a model; asks no network.
 

@@ -11,7 +11,6 @@ share neither pictures nor positives.
 
 import io
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,15 +21,12 @@ from torch import nn
 
 from classifier import preprocess
 from classifier.engines import procedural
-from classifier.engines.values import VerificationSet
+from classifier.engines.values import OnStep, VerificationSet
 from classifier.errors import ModelError
 from classifier.training import adversarial
 from classifier.values import Pixels
 
 _log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being made, how many are done and how many there will be."""
 
 _CALIBRATION_SEED, _EVALUATION_SEED = 41, 42
 _ADVERSARIAL_PREPROCESSING = "open_nsfw-v1"
@@ -78,7 +74,7 @@ def make_sets(
     network: nn.Module,
     preprocessing: str,
     input_px: int,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
     *,
     calibration_size: SetSize = CALIBRATION_SIZE,
     evaluation_size: SetSize = EVALUATION_SIZE,
@@ -107,7 +103,7 @@ def make_sets(
     prepare = preprocess.get(preprocessing)
     if prepare.input_px != input_px:
         raise ModelError(f"{preprocessing} makes {prepare.input_px} px pictures, the model takes {input_px}")
-    tell: Progress = progress if progress is not None else lambda _what, _done, _total: None
+    tell: OnStep = progress if progress is not None else lambda _what, _done, _total: None
     calibration = _pictures(network, prepare, _CALIBRATION_SEED, calibration_size, tell, "calibration")
     pixels = _pictures(network, prepare, _EVALUATION_SEED, evaluation_size, tell, "evaluation")
     reference = _scores(network, pixels, tell)
@@ -139,7 +135,7 @@ def spread(scores: NDArray[np.float32], count: int, bins: int = 12) -> NDArray[n
 
 
 def _pictures(
-    network: nn.Module, prepare: preprocess.Preprocess, seed: int, size: SetSize, tell: Progress, what: str
+    network: nn.Module, prepare: preprocess.Preprocess, seed: int, size: SetSize, tell: OnStep, what: str
 ) -> Pixels:
     """Draw one set: uint8 (n, input_px, input_px, 3); n does not depend on whether positives can be had."""
     pairs = _positives(network, prepare, seed, size.positives, tell)
@@ -158,7 +154,7 @@ def _pictures(
 
 
 def _positives(
-    network: nn.Module, prepare: preprocess.Preprocess, seed: int, count: int, tell: Progress
+    network: nn.Module, prepare: preprocess.Preprocess, seed: int, count: int, tell: OnStep
 ) -> list[tuple[Pixels, Pixels]]:
     """Make (harmless, positive) pairs of uint8 (height, width, 3), RGB; gives up at the first that fails."""
     if prepare.id != _ADVERSARIAL_PREPROCESSING:
@@ -193,7 +189,7 @@ def _variant(plain: Pixels, positive: Pixels, strength: float, seed: tuple[int, 
             return np.array(reloaded)
 
 
-def _scores(network: nn.Module, pixels: Pixels, tell: Progress) -> NDArray[np.float32]:
+def _scores(network: nn.Module, pixels: Pixels, tell: OnStep) -> NDArray[np.float32]:
     """Score as `torch-fp32` does: float32 (n,)."""
     scores = np.empty(len(pixels), dtype=np.float32)
     for start in range(0, len(pixels), _BATCH):

@@ -13,18 +13,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from classifier.engines import artefacts, opening
-from classifier.engines.values import REFERENCE, EngineId, ExportedGraph
+from classifier.engines.values import REFERENCE, EngineId, ExportedGraph, OnStep
 from classifier.errors import ModelError
 from classifier.models import catalogue
 from classifier.values import ModelCard
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is, and how much there is in all."""
 
 REVISION = "2"
 """Changes whenever an equal network is written down differently, so that old graphs are made anew."""
@@ -32,7 +29,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def export(
-    name: str, engine: EngineId, *, cache_directory: Path | None = None, progress: Progress | None = None
+    name: str, engine: EngineId, *, cache_directory: Path | None = None, progress: OnStep | None = None
 ) -> ExportedGraph:
     """Get what an engine reads, making it where it is not there yet.
 
@@ -128,7 +125,7 @@ def _reference(card: ModelCard, cache_directory: Path | None) -> ExportedGraph:
 
 
 def _make_elsewhere(
-    name: str, engine: EngineId, cache_directory: Path | None, progress: Progress | None
+    name: str, engine: EngineId, cache_directory: Path | None, progress: OnStep | None
 ) -> None:
     """Run the maker in a process of its own and pass on what it tells."""
     # -P: nothing from the working directory, where a foreign `classifier` might lie.

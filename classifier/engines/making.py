@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from classifier.engines import artefacts, drift, exporting, graph, opening, sets_cache
 from classifier.engines.calibration import CalibrationSets
-from classifier.engines.exporting import Progress
 from classifier.engines.torch_engine import TorchEngine
-from classifier.engines.values import DriftReport, EngineId, ExportedGraph
+from classifier.engines.values import DriftReport, EngineId, ExportedGraph, OnStep
 from classifier.errors import ModelError
 from classifier.models import catalogue
 from classifier.values import Pixels
@@ -33,7 +32,7 @@ _BATCH = 16
 
 
 def make(
-    name: str, engine: EngineId, *, cache_directory: Path | None = None, progress: Progress | None = None
+    name: str, engine: EngineId, *, cache_directory: Path | None = None, progress: OnStep | None = None
 ) -> ExportedGraph:
     """Make, verify and keep a graph; where another process is at it, wait for that.
 
@@ -73,7 +72,7 @@ class _Maker:
 
     reference: TorchEngine
     cache_directory: Path | None
-    tell: Progress
+    tell: OnStep
 
     @cached_property
     def sets(self) -> CalibrationSets:
@@ -163,7 +162,7 @@ class _Maker:
 
 
 def _scores(
-    predict: Callable[[Pixels], NDArray[np.float32]], pixels: Pixels, tell: Progress
+    predict: Callable[[Pixels], NDArray[np.float32]], pixels: Pixels, tell: OnStep
 ) -> NDArray[np.float32]:
     parts = []
     for start in range(0, len(pixels), _BATCH):

@@ -20,7 +20,7 @@ from classifier import atomic_file
 from classifier.engines import artefacts, calibration, exporting
 from classifier.engines.calibration import CalibrationSets
 from classifier.engines.torch_engine import TorchEngine
-from classifier.engines.values import VerificationSet
+from classifier.engines.values import OnStep, VerificationSet
 from classifier.values import ModelCard
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib
 
 
 def get(
-    reference: TorchEngine, cache_directory: Path | None, progress: exporting.Progress | None = None
+    reference: TorchEngine, cache_directory: Path | None, progress: OnStep | None = None
 ) -> CalibrationSets:
     """Read the sets of a model, or make and keep them.
 

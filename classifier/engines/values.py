@@ -1,6 +1,6 @@
 """The values that exporting, verifying and choosing engines pass to each other; imports no model library."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, get_args
@@ -14,6 +14,8 @@ from classifier.values import Level, ModelCard, Pixels
 Library = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["fp32", "int8"]
 GraphFormat = Literal["safetensors", "onnx", "torchscript"]
+OnStep = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is, and how much there is in all."""
 
 GRAPH_INPUT, GRAPH_OUTPUT = "pixels", "score"
 """What the two ends of an exported graph are called."""

@@ -16,7 +16,6 @@ import psutil
 
 from classifier import cgroup
 from classifier.engines import artefacts, exporting, opening, selection
-from classifier.engines.exporting import Progress
 from classifier.engines.trial import failed, run_trial
 from classifier.engines.trial_store import TrialStore
 from classifier.engines.values import (
@@ -25,6 +24,7 @@ from classifier.engines.values import (
     EngineId,
     ExportedGraph,
     Library,
+    OnStep,
     Precision,
     Trial,
 )
@@ -78,7 +78,7 @@ def choose(
     *,
     cache_directory: Path | None = None,
     memory_limit_bytes: int | None = None,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> EngineId:
     """Choose the engine that `auto` stands for; tries what was not tried yet.
 
@@ -125,7 +125,7 @@ def verify(
     engine: EngineId,
     *,
     cache_directory: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> Trial:
     """Give the trial of one engine on this machine; makes graph and trial where they are missing.
 
