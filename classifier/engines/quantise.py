@@ -5,8 +5,8 @@ kernels for. The last layer and what follows it stay fp32: they cost nothing, an
 coarse. What keeps the scores near the reference's, by how much it helps with open_nsfw: channels of similar
 range (`quantise_equalise`), biases that take back what rounding shifts (`quantise_bias`), ranges that cut off
 the rarest values (`quantise_ranges`), first weights rounded together (`quantise_rounding`) and pictures that
-are not rounded at all (`quantise_input`). `strides` only saves time. Should the scores be off
-nevertheless, the layers whose weights do most harm go back to fp32.
+are not rounded at all (`quantise_input`). Should the scores be off nevertheless, the layers whose weights do
+most harm go back to fp32.
 
 Needs onnx and onnxruntime, not torch. Equal input and versions give equal bytes.
 """
@@ -31,7 +31,6 @@ from classifier.engines import (
     quantise_input,
     quantise_ranges,
     quantise_rounding,
-    strides,
 )
 from classifier.engines.quantise_graph import GRAPH_ERRORS, constants, consumers, drop_unused, run
 from classifier.engines.quantise_ranges import Ends
@@ -137,7 +136,6 @@ class _Maker:
         if not any(node.op_type in _WEIGHTED_TYPES for node in model.graph.node):
             raise ValueError("it has no layer with weights")
         model = _cleaned(model)
-        strides.skip_early(model)
         reads_bytes = quantise_input.fold(model)
         model = _cleaned(model)
         # A part is enough to see which channels are large.

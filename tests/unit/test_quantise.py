@@ -150,7 +150,7 @@ def test_a_beginning_that_is_not_understood_is_left_alone() -> None:
 
 def test_skipping_early_changes_no_score_and_computes_less(monkeypatch: pytest.MonkeyPatch) -> None:
     skip_early = strides.skip_early
-    with monkeypatch.context() as patched:  # the export does it, too
+    with monkeypatch.context() as patched:  # the export does it already
         patched.setattr(strides, "skip_early", lambda _model: 0)
         model = _residual()
     before = _quantised(model)
