@@ -15,19 +15,15 @@ MAX_CALLS = 4
 
 @dataclass(frozen=True, slots=True)
 class ThreadBudget:
-    """The threads of everybody who computes.
+    """The threads of the model; a decode worker has one, see `budget`.
 
     Attributes:
         engine: Of one call of the model.
         calls: Of the model, side by side.
-        decode_each: Of one decode worker; there is one process for each, and one file at a time in it.
-        opencv: That OpenCV may use within a worker.
     """
 
     engine: int
     calls: int
-    decode_each: int
-    opencv: int
 
 
 def budget(cores: float, wanted: int = 0) -> ThreadBudget:
@@ -55,4 +51,4 @@ def budget(cores: float, wanted: int = 0) -> ThreadBudget:
     whole = max(1, math.floor(cores))
     # Each call holds memory of its own.
     calls = 1 if wanted else min(whole, MAX_CALLS)
-    return ThreadBudget(engine=wanted or max(1, whole // calls), calls=calls, decode_each=1, opencv=1)
+    return ThreadBudget(engine=wanted or max(1, whole // calls), calls=calls)

@@ -19,11 +19,11 @@ from classifier.threads import ThreadBudget, budget
 def test_the_model_gets_a_call_for_each_whole_core_and_more_threads_where_there_are_many(
     cores: float, calls: int, engine: int
 ) -> None:
-    assert budget(cores) == ThreadBudget(engine=engine, calls=calls, decode_each=1, opencv=1)
+    assert budget(cores) == ThreadBudget(engine=engine, calls=calls)
 
 
 def test_who_asks_for_threads_gets_them_for_one_call_at_a_time() -> None:
-    assert budget(8, 3) == ThreadBudget(engine=3, calls=1, decode_each=1, opencv=1)
+    assert budget(8, 3) == ThreadBudget(engine=3, calls=1)
 
 
 @given(st.floats(0.01, 256), st.integers(0, 64))
@@ -31,7 +31,7 @@ def test_a_budget_never_has_more_threads_than_cores_beside_what_was_asked_for(
     cores: float, wanted: int
 ) -> None:
     found = budget(cores, wanted)
-    assert min(found.engine, found.calls, found.decode_each, found.opencv) >= 1
+    assert min(found.engine, found.calls) >= 1
     assert found.engine == wanted or not wanted
     assert found.engine * found.calls <= max(1, cores) or wanted
 
