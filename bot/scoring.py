@@ -124,7 +124,7 @@ class Scorer:
         give_back_freed()
         return cls(
             classifier,
-            Batcher(classifier, wanted.batch_size, wanted.batch_wait_ms, _share(settings).calls),
+            Batcher(classifier, wanted.batch_size, _share(settings).calls),
             pool,
             classifier.card.thresholds[wanted.level],
             predict.provenance(classifier, wanted.cache_directory) | {"decoding": _score_changing(settings)},

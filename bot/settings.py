@@ -146,7 +146,6 @@ class ClassifierSettings(Section):
     level: Literal["cautious", "balanced", "sensitive"]
     cache_directory: Path | None = Field(default=None, description="None: the user's cache folder.")
     batch_size: Count
-    batch_wait_ms: Annotated[float, Field(ge=0)]
     threads: Annotated[int, Field(ge=0)] = Field(description="0 leaves the number to the library.")
 
 

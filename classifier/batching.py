@@ -2,8 +2,8 @@
 
 A picture that finds the model idle goes at once and alone; those that come while it is busy travel together
 next. So a single upload never waits, and under load batches grow by themselves to what the producers keep on
-their way. By default nobody waits for company: on the engines that `auto` takes, a picture costs as much
-alone as in a batch, or up to a quarter more, and where that matters batches fill by themselves.
+their way. Nobody waits for company: on the engines that `auto` takes, a picture costs as much alone as in a
+batch, or up to a quarter more, and where that matters batches fill by themselves.
 
 Every future ends: with a score, with the model's error, or with an error that says the batcher was closed.
 """
@@ -48,7 +48,6 @@ class BatchStats:
 class _Waiting:
     pixels: Pixels
     future: Future[float]
-    since_s: float
 
 
 class _Outcome:
@@ -81,18 +80,14 @@ class Batcher:
     Args:
         classifier: The model.
         max_batch: Frames in a batch at most.
-        max_wait_ms: How long a frame that finds the model idle waits for others; 0: not at all.
         calls: Batches that may be with the model side by side, as many as it was loaded for.
     """
 
-    def __init__(
-        self, classifier: Classifier, max_batch: int = 16, max_wait_ms: float = 0.0, calls: int = 1
-    ) -> None:
-        if max_batch < 1 or max_wait_ms < 0 or calls < 1:
-            raise ValueError("max_batch and calls must be at least 1 and max_wait_ms at least 0")
+    def __init__(self, classifier: Classifier, max_batch: int = 16, calls: int = 1) -> None:
+        if max_batch < 1 or calls < 1:
+            raise ValueError("max_batch and calls must be at least 1")
         self._classifier = classifier
         self._max_batch = max_batch
-        self._max_wait_s = max_wait_ms / 1000
         self._changed = threading.Condition()
         self._waiting: deque[_Waiting] = deque()
         self._closed = False
@@ -132,7 +127,7 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise ModelError("the batcher is closed: no more pictures are scored")
-            self._waiting.append(_Waiting(pixels, future, time.monotonic()))
+            self._waiting.append(_Waiting(pixels, future))
             self._changed.notify_all()
         return future
 
@@ -189,21 +184,12 @@ class Batcher:
         """Wait for frames, and take those that are still wanted; None means the end."""
         with self._changed:
             while not self._closed:
-                remaining_s = self._remaining_s()
-                if remaining_s is not None and remaining_s <= 0:
+                if self._waiting:
                     size = min(self._max_batch, len(self._waiting))
                     batch = [self._waiting.popleft() for _ in range(size)]
                     return [item for item in batch if item.future.set_running_or_notify_cancel()]
-                self._changed.wait(remaining_s)
+                self._changed.wait()
             return None
-
-    def _remaining_s(self) -> float | None:
-        """How long the next batch may still wait; None where there is nothing to send."""
-        if not self._waiting:
-            return None
-        if len(self._waiting) >= self._max_batch:
-            return 0.0
-        return self._waiting[0].since_s + self._max_wait_s - time.monotonic()
 
     def _score(self, batch: Sequence[_Waiting], together: Pixels) -> list[float]:
         """Call the model.

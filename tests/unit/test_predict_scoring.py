@@ -55,7 +55,7 @@ def _frames(*values: int, first_s: float = 0.0) -> list[Frame]:
 
 @pytest.fixture
 def batcher() -> Iterator[Batcher]:
-    with Batcher(FakeClassifier(), max_batch=4, max_wait_ms=1) as made:
+    with Batcher(FakeClassifier(), max_batch=4) as made:
         yield made
 
 

@@ -130,7 +130,7 @@ class LengthDecoder(FakeDecoder):
 
 @pytest.fixture
 def batcher() -> Iterator[Batcher]:
-    with Batcher(FakeClassifier(), max_batch=4, max_wait_ms=1) as made:
+    with Batcher(FakeClassifier(), max_batch=4) as made:
         yield made
 
 
