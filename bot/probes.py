@@ -14,7 +14,7 @@ import requests
 
 from bot.api import Api
 from bot.errors import BotError, ConfigError
-from bot.scoring import load_classifier
+from bot.scoring import load_classifier, memory_limit_bytes
 from bot.settings import ROOT, Settings
 from classifier import predict
 from classifier.engines import verification
@@ -129,7 +129,7 @@ def engines(settings: Settings) -> Iterator[Finding]:
     for row in verification.describe(
         wanted.model,
         cache_directory=wanted.cache_directory,
-        memory_limit_bytes=wanted.memory_mb * 1024**2 or None,
+        memory_limit_bytes=memory_limit_bytes(settings),
     ):
         yield Finding(f"engine {row.engine}", row.verified or None, _known_of(row))
 

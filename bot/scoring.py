@@ -52,6 +52,18 @@ def _share(settings: Settings) -> ThreadBudget:
     return budget(cgroup.usable_cores(), settings.classifier.threads)
 
 
+def memory_limit_bytes(settings: Settings) -> int | None:
+    """What the process with the model may use.
+
+    Args:
+        settings: Section `[classifier]`.
+
+    Returns:
+        Bytes; None where nothing is set and the machine's own limit holds.
+    """
+    return settings.classifier.memory_mb * 1024**2 or None
+
+
 def load_classifier(settings: Settings, on_step: OnStep | None = None) -> Classifier:
     """Load the configured model on the configured engine; fetches, exports and tries what is missing.
 
@@ -65,7 +77,11 @@ def load_classifier(settings: Settings, on_step: OnStep | None = None) -> Classi
     Raises:
         ModelError: Where the weights cannot be had, or no engine can run them here.
     """
-    wanted, share = settings.classifier, _share(settings)
+    return _load(settings, _share(settings), on_step)
+
+
+def _load(settings: Settings, share: ThreadBudget, on_step: OnStep | None) -> Classifier:
+    wanted = settings.classifier
     catalogue.fetch(wanted.model, wanted.cache_directory)
     return predict.load(
         wanted.model,
@@ -73,7 +89,7 @@ def load_classifier(settings: Settings, on_step: OnStep | None = None) -> Classi
         cache_directory=wanted.cache_directory,
         threads=share.engine,
         calls=share.calls,
-        memory_limit_bytes=wanted.memory_mb * 1024**2 or None,
+        memory_limit_bytes=memory_limit_bytes(settings),
         progress=on_step,
     )
 
@@ -110,13 +126,13 @@ class Scorer:
         Raises:
             ModelError: Where the weights cannot be had.
         """
-        wanted = settings.classifier
+        wanted, share = settings.classifier, _share(settings)
         pool = DecodePool(decode_limits(settings), settings.decode.workers)
         with ThreadPoolExecutor(1, thread_name_prefix="decode-pool") as executor:
             # Workers load their decoders while the model is loaded: both take about a second.
             started = executor.submit(pool.start)
             try:
-                classifier = load_classifier(settings, on_step)
+                classifier = _load(settings, share, on_step)
                 started.result()
             except BaseException:
                 pool.close()
@@ -124,7 +140,7 @@ class Scorer:
         give_back_freed()
         return cls(
             classifier,
-            Batcher(classifier, wanted.batch_size, _share(settings).calls),
+            Batcher(classifier, wanted.batch_size, share.calls),
             pool,
             classifier.card.thresholds[wanted.level],
             predict.provenance(classifier, wanted.cache_directory) | {"decoding": _score_changing(settings)},
