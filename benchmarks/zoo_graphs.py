@@ -147,7 +147,7 @@ def _read_by(engine: str) -> str:
 
 def _exported(model: str, engine: str) -> EngineFile | None:
     """What the project itself runs, if this is its model and it was exported on this machine."""
-    if model not in catalogue.known() or engine not in map(str, ENGINES) or engine == REFERENCE:
+    if model not in catalogue.known() or engine not in map(str, ENGINES) or engine == str(REFERENCE):
         return None
     graph = exporting.available(catalogue.card(model), EngineId.parse(engine))
     return None if graph is None else EngineFile(graph.path, graph.format, graph.sha256)

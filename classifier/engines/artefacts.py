@@ -38,7 +38,7 @@ def directory(cache_directory: Path | None = None) -> Path:
     Args:
         cache_directory: Where weights are kept; None: the user's cache folder.
     """
-    return (weights.default_cache_directory() if cache_directory is None else cache_directory) / "engines"
+    return weights.directory(cache_directory) / "engines"
 
 
 def find(

@@ -20,7 +20,7 @@ from typing import IO, Any
 from classifier.engines import artefacts, opening
 from classifier.engines.values import REFERENCE, EngineId, ExportedGraph, OnStep
 from classifier.errors import ModelError
-from classifier.models import catalogue
+from classifier.models import catalogue, weights
 from classifier.values import ModelCard
 
 REVISION = "2"
@@ -46,10 +46,10 @@ def export(
         ModelError: Where it cannot be made here, or its scores are too far off; the message says what to do.
     """
     card = catalogue.card(name)
-    if str(engine) == REFERENCE:
-        return _reference(card, cache_directory)
     if found := available(card, engine, cache_directory=cache_directory):
         return found
+    if engine == REFERENCE:
+        raise weights.missing(catalogue.weights_source(name), weights.directory(cache_directory))
     if missing := missing_packages(engine):
         raise ModelError(
             f"{name} is not exported for {engine} yet, and cannot be here without {', '.join(missing)}. "
@@ -73,20 +73,26 @@ def available(
         engine: For which it is.
         cache_directory: Where weights are kept; None: the user's cache folder.
     """
-    if str(engine) == REFERENCE:
-        source = catalogue.weights_source(card.name)
-        folder = artefacts.directory(cache_directory).parent
-        return _reference(card, cache_directory) if (folder / source.filename).exists() else None
-    can_make = not missing_packages(engine) and available(
-        card, EngineId.parse(REFERENCE), cache_directory=cache_directory
-    )
+    if engine == REFERENCE:
+        return _reference(card, cache_directory)
     return artefacts.find(
         card,
         engine.precision,
         opening.format_of(engine),
         cache_directory=cache_directory,
-        made_with=made_with(engine) if can_make else None,
+        made_with=made_with(engine) if can_make(card, engine, cache_directory) else None,
     )
+
+
+def can_make(card: ModelCard, engine: EngineId, cache_directory: Path | None = None) -> bool:
+    """Whether everything is here that making a graph needs, so that what fails once will fail again.
+
+    Args:
+        card: The model's card.
+        engine: For which the graph would be.
+        cache_directory: Where weights are kept; None: the user's cache folder.
+    """
+    return not missing_packages(engine) and _reference(card, cache_directory) is not None
 
 
 def missing_packages(engine: EngineId) -> list[str]:
@@ -107,21 +113,13 @@ def _packages(engine: EngineId) -> tuple[str, ...]:
     return ("torch", "onnx", "onnxruntime") if engine.precision == "int8" else ("torch", "onnx")
 
 
-def _reference(card: ModelCard, cache_directory: Path | None) -> ExportedGraph:
+def _reference(card: ModelCard, cache_directory: Path | None) -> ExportedGraph | None:
+    """The weights themselves, if they are there."""
     source = catalogue.weights_source(card.name)
-    graph = ExportedGraph(
-        card=card,
-        path=artefacts.directory(cache_directory).parent / source.filename,
-        format="safetensors",
-        precision="fp32",
-        sha256=source.safetensors_sha256,
-    )
-    if not graph.path.exists():
-        raise ModelError(
-            f"{graph.path}: the weights of {card.name} are not here yet. "
-            f"Run: python -m bot models fetch {card.name}"
-        )
-    return graph
+    path = weights.directory(cache_directory) / source.filename
+    if not path.exists():
+        return None
+    return ExportedGraph(card, path, "safetensors", "fp32", source.safetensors_sha256)
 
 
 def _make_elsewhere(
@@ -130,7 +128,7 @@ def _make_elsewhere(
     """Run the maker in a process of its own and pass on what it tells."""
     # -P: nothing from the working directory, where a foreign `classifier` might lie.
     command = [sys.executable, "-P", "-m", "classifier.engines.making", name, str(engine)]
-    command.append(str(artefacts.directory(cache_directory).parent.absolute()))
+    command.append(str(weights.directory(cache_directory).absolute()))
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         with subprocess.Popen(

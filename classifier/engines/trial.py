@@ -189,7 +189,7 @@ def _verification_set(engine: EngineId, graph: ExportedGraph) -> VerificationSet
     """
     if graph.verification is not None:
         return artefacts.read_verification(graph)
-    if str(engine) != REFERENCE:
+    if engine != REFERENCE:
         raise ModelError("there is no verification set to compare its scores with")
     side = graph.card.input_px
     pixels = np.random.default_rng(0).integers(0, 256, (2 * BATCH, side, side, 3), dtype=np.uint8)

@@ -20,9 +20,6 @@ OnStep = Callable[[str, int, int], None]
 GRAPH_INPUT, GRAPH_OUTPUT = "pixels", "score"
 """What the two ends of an exported graph are called."""
 
-REFERENCE = "torch-fp32"
-"""The engine that all others are compared with."""
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class EngineId:
@@ -63,6 +60,8 @@ ENGINES: tuple[EngineId, ...] = tuple(
     EngineId(library, precision) for library in get_args(Library) for precision in get_args(Precision)
 )
 """Every engine there is, installed or not."""
+REFERENCE = EngineId("torch", "fp32")
+"""The engine that all others are compared with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def verify(
         try:
             exporting.export(name, engine, cache_directory=cache_directory, progress=progress)
         except ModelError as error:
-            if not _could_export(card, engine, cache_directory):
+            if not exporting.can_make(card, engine, cache_directory):
                 raise
             # Making takes minutes; the next start need not find out again.
             trial = failed(engine, attempt, str(error))
@@ -216,17 +216,11 @@ def process_limit_bytes() -> int:
 def _exported(card: ModelCard, engine: EngineId, cache_directory: Path | None) -> ExportedGraph | None:
     """What an engine runs, if it is there, with pictures to verify it."""
     graph = exporting.available(card, engine, cache_directory=cache_directory)
-    if graph is None or graph.verification is not None or str(engine) != REFERENCE:
+    if graph is None or graph.verification is not None or engine != REFERENCE:
         return graph
     # The reference brings no pictures of its own; those of any graph hold it to the scores of other machines.
     others = (artefacts.find(card, precision, cache_directory=cache_directory) for precision in _PRECISIONS)
     return replace(graph, verification=next((other.verification for other in others if other), None))
-
-
-def _could_export(card: ModelCard, engine: EngineId, cache_directory: Path | None) -> bool:
-    """Whether everything is here that exporting needs, so that a failure will repeat itself."""
-    reference = exporting.available(card, EngineId.parse(REFERENCE), cache_directory=cache_directory)
-    return reference is not None and not exporting.missing_packages(engine)
 
 
 def _unexported(card: ModelCard, engine: EngineId) -> ExportedGraph:
@@ -245,7 +239,7 @@ def _require_exported(
     Raises:
         ModelError: Where the engine's graph is not there and could be made, which must be done elsewhere.
     """
-    if str(engine) == REFERENCE or exporting.missing_packages(engine):
+    if engine == REFERENCE or exporting.missing_packages(engine):
         return  # nothing would be made
     if _exported(card, engine, cache_directory):
         return

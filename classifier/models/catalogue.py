@@ -140,7 +140,7 @@ def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None
     Raises:
         ModelError: Where the name is unknown or the weights cannot be had; the message says what to do.
     """
-    spec, directory = _spec(name), _directory(cache_directory)
+    spec, directory = _spec(name), weights.directory(cache_directory)
     if from_file is not None:
         from classifier.engines import bundles
 
@@ -170,7 +170,7 @@ def load(name: str, cache_directory: Path | None = None, threads: int = 0) -> "T
         ModelError: Where the name is unknown, or the weights are missing or not the published ones.
     """
     spec = _spec(name)
-    return spec.build(weights.read(spec.weights, _directory(cache_directory)), spec.card, threads)
+    return spec.build(weights.read(spec.weights, weights.directory(cache_directory)), spec.card, threads)
 
 
 def describe(name: str, cache_directory: Path | None = None) -> ModelDescription:
@@ -187,7 +187,7 @@ def describe(name: str, cache_directory: Path | None = None) -> ModelDescription
         ModelError: Where the name is unknown.
     """
     spec = _spec(name)
-    path = _directory(cache_directory) / spec.weights.filename
+    path = weights.directory(cache_directory) / spec.weights.filename
     if not path.exists():
         if found := _exported(spec, path.parent):
             return ModelDescription(spec.card, found.path, "exported", found.path.stat().st_size)
@@ -215,7 +215,3 @@ def _exported(spec: ModelSpec, directory: Path) -> "ExportedGraph | None":
     return artefacts.find(spec.card, "int8", cache_directory=directory) or artefacts.find(
         spec.card, "fp32", cache_directory=directory
     )
-
-
-def _directory(cache_directory: Path | None) -> Path:
-    return weights.default_cache_directory() if cache_directory is None else cache_directory

