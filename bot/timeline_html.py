@@ -10,13 +10,14 @@ from typing import Final
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from bot.timeline_plot import Plot, Point, label_anchor, plot
+from bot.timeline_plot import SCORE_LABELS, Plot, Point, label_anchor, plot
 from bot.timeline_strip import THUMBNAIL_PX, Thumbnail
-from bot.timeline_values import Scored, decimals_for, where
+from bot.timeline_values import Scored
 from bot.timeline_words import (
     HEADINGS,
     NOTE,
     STRIP_HEADINGS,
+    caption,
     description,
     facts,
     mark,
@@ -26,7 +27,6 @@ from bot.timeline_words import (
 )
 
 _TEMPLATE: Final = Path(__file__).with_name("timeline.html")
-_MANY_POINTS: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ def render_html(scored: Scored, thumbnails: Sequence[Thumbnail]) -> str:
     """
     drawn = plot(scored)
     box = GAUGE_BOX if drawn.kind == "single" else PLOT_BOX
-    points = [_point(point, box, len(drawn.points)) for point in drawn.points]
+    radius = 2 if drawn.crowded else 3.5
+    points = [_point(point, box, radius) for point in drawn.points]
     curve = " ".join(f"{point['x']},{point['y']}" for point in points)
     return _template().render(
         title=scored.title,
@@ -92,7 +93,7 @@ def render_html(scored: Scored, thumbnails: Sequence[Thumbnail]) -> str:
         worst=_worst(drawn.worst, box),
         curve=curve,
         area=f"{points[0]['x']},{box.bottom} {curve} {points[-1]['x']},{box.bottom}",
-        levels=[{"y": box.y(level / 4), "label": f"{level / 4:.2f}"} for level in range(5)],
+        levels=[{"y": box.y(score), "label": label} for score, label in SCORE_LABELS.items()],
         ticks=[{"x": box.x(tick.x), "label": tick.label} for tick in drawn.ticks],
         threshold_y=box.y(drawn.threshold),
         threshold_label=drawn.threshold_label,
@@ -102,8 +103,7 @@ def render_html(scored: Scored, thumbnails: Sequence[Thumbnail]) -> str:
     )
 
 
-def _point(point: Point, box: Box, count: int) -> dict[str, object]:
-    radius = 2 if count > _MANY_POINTS else 3.5
+def _point(point: Point, box: Box, radius: float) -> dict[str, object]:
     return {
         "x": box.x(point.x),
         "y": box.y(point.score),
@@ -133,23 +133,20 @@ def _gauge(drawn: Plot, box: Box) -> dict[str, object]:
         "score_x": box.x(max(drawn.worst.score, 0.004)),
         "threshold_x": box.x(drawn.threshold),
         "threshold_anchor": label_anchor(drawn.threshold),
-        "ticks": [{"x": box.x(level / 4), "label": f"{level / 4:.2f}"} for level in range(5)],
+        "ticks": [{"x": box.x(score), "label": label} for score, label in SCORE_LABELS.items()],
     }
 
 
 def _thumbnail(one: Thumbnail, scored: Scored) -> dict[str, object]:
-    result, decimals = scored.result, decimals_for(scored.result.frames)
-    score, position = f"{one.frame.score:.3f}", where(one.frame, decimals)
-    over = one.frame.score >= result.threshold
-    words = mark(over=over, worst=len(result.frames) > 1 and one.frame == result.worst)
-    place = f" at {position}" if position else ""
+    below = caption(one.frame, scored)
+    place = f" at {below.where}" if below.where else ""
     return {
         "content": base64.b64encode(_jpeg(one)).decode("ascii"),
-        "alt": f"Blurred picture{place}, score {score}" + (f", {words}" if words else ""),
-        "score": score,
-        "where": position,
-        "mark": words,
-        "over": over,
+        "alt": f"Blurred picture{place}, score {below.score}" + (f", {below.mark}" if below.mark else ""),
+        "score": below.score,
+        "where": below.where,
+        "mark": below.mark,
+        "over": below.over,
     }
 
 

@@ -16,6 +16,10 @@ PlotKind = Literal["time", "pages", "single"]
 _STEPS_S: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
 _TICKS: Final = 8
 _NEAR_SIDE: Final = 0.12
+_MANY_POINTS: Final = 150
+
+SCORE_LABELS: Final = {level / 4: f"{level / 4:.2f}" for level in range(5)}
+"""What stands at an axis of scores, by the score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Plot:
     def worst(self) -> Point:
         """The frame that gave the file's score."""
         return next(point for point in self.points if point.worst)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there are so many points that each has to be small."""
+        return len(self.points) > _MANY_POINTS
 
 
 def plot(scored: Scored) -> Plot:
@@ -136,4 +145,4 @@ def _page_ticks(points: Sequence[Point]) -> tuple[Tick, ...]:
     return tuple(Tick(point.x, point.where or str(i + 1)) for i, point in enumerate(points) if i % every == 0)
 
 
-__all__ = ["Plot", "PlotKind", "Point", "Tick", "label_anchor", "plot"]
+__all__ = ["SCORE_LABELS", "Plot", "PlotKind", "Point", "Tick", "label_anchor", "plot"]

@@ -11,16 +11,16 @@ from typing import Final, Literal
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from bot.timeline_plot import Plot, label_anchor, plot
+from bot.timeline_plot import SCORE_LABELS, Plot, label_anchor, plot
 from bot.timeline_strip import Thumbnail
-from bot.timeline_values import Scored, decimals_for, where
+from bot.timeline_values import Scored
 from bot.timeline_words import (
     HEADINGS,
     NOTE,
     STRIP_HEADINGS,
+    caption,
     description,
     facts,
-    mark,
     point_text,
     remarks,
     strip_note,
@@ -36,7 +36,6 @@ _COLUMNS: Final = 6
 _GAP: Final = 12
 _CAPTION: Final = 50
 _PLOT_HEIGHT, _GAUGE_HEIGHT = 310, 96
-_MANY_POINTS: Final = 150
 _FACT_COLUMNS: Final = 5
 _FACT_HEIGHT: Final = 46
 _SHORTENED: Final = "…"
@@ -202,8 +201,8 @@ def _draw_gauge(canvas: _Canvas, drawn: Plot, top: float) -> None:
     x = left + width * drawn.threshold
     canvas.line([(x, top + 27), (x, top + 71)], _TEXT, 2)
     canvas.text(x, top + 21, drawn.threshold_label, 12, _QUIET, anchor=label_anchor(drawn.threshold))
-    for level in range(5):
-        canvas.text(left + width * level / 4, top + 83, f"{level / 4:.2f}", 12, _QUIET, anchor="middle")
+    for score, label in SCORE_LABELS.items():
+        canvas.text(left + width * score, top + 83, label, 12, _QUIET, anchor="middle")
 
 
 def _draw_plot(canvas: _Canvas, drawn: Plot, top: float) -> None:
@@ -215,10 +214,10 @@ def _draw_plot(canvas: _Canvas, drawn: Plot, top: float) -> None:
     points = [place(point.x, point.score) for point in drawn.points]
     if drawn.kind == "time":
         canvas.area([(points[0][0], lower), *points, (points[-1][0], lower)])
-    for level in range(5):
-        y = place(0, level / 4)[1]
-        canvas.line([(left, y), (right, y)], _GRID if level else _QUIET)
-        canvas.text(left - 8, y + 4, f"{level / 4:.2f}", 12, _QUIET, anchor="end")
+    for score, label in SCORE_LABELS.items():
+        y = place(0, score)[1]
+        canvas.line([(left, y), (right, y)], _GRID if score else _QUIET)
+        canvas.text(left - 8, y + 4, label, 12, _QUIET, anchor="end")
     for tick in drawn.ticks:
         x = place(tick.x, 0)[0]
         canvas.line([(x, lower), (x, lower + 5)], _QUIET)
@@ -231,7 +230,7 @@ def _draw_plot(canvas: _Canvas, drawn: Plot, top: float) -> None:
     y = place(0, drawn.threshold)[1]
     canvas.dashes((left, y), (right, y), _OVER)
     canvas.text(right, y - 6, drawn.threshold_label, 12, _QUIET, anchor="end", halo=True)
-    radius = 2.0 if len(points) > _MANY_POINTS else 3.5
+    radius = 2.0 if drawn.crowded else 3.5
     for (x, y), point in zip(points, drawn.points, strict=True):
         canvas.dot(x, y, radius + point.over, _OVER if point.over else _CURVE)
     _draw_worst(canvas, drawn, place(drawn.worst.x, drawn.worst.score))
@@ -245,14 +244,12 @@ def _draw_worst(canvas: _Canvas, drawn: Plot, at: tuple[float, float]) -> None:
 
 
 def _draw_thumbnail(canvas: _Canvas, one: Thumbnail, scored: Scored, x: float, y: float, side: float) -> None:
-    over = one.frame.score >= scored.result.threshold
-    canvas.card(x - 1, y - 1, side + 2, side + _CAPTION, _OVER if over else _LINE)
+    below = caption(one.frame, scored)
+    canvas.card(x - 1, y - 1, side + 2, side + _CAPTION, _OVER if below.over else _LINE)
     canvas.picture(one.picture, x, y, side)
-    position = where(one.frame, decimals_for(scored.result.frames))
-    caption = f"{one.frame.score:.3f}" + (f" at {position}" if position else "")
-    canvas.text(x + 8, y + side + 19, caption, 13, bold=True, width=side - 16)
-    words = mark(over=over, worst=len(scored.result.frames) > 1 and one.frame == scored.result.worst)
-    canvas.text(x + 8, y + side + 37, words, 11, _OVER if over else _QUIET, width=side - 12)
+    text = below.score + (f" at {below.where}" if below.where else "")
+    canvas.text(x + 8, y + side + 19, text, 13, bold=True, width=side - 16)
+    canvas.text(x + 8, y + side + 37, below.mark, 11, _OVER if below.over else _QUIET, width=side - 12)
 
 
 @cache

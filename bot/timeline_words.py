@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from bot.timeline_plot import PlotKind, Point, plot
 from bot.timeline_values import Scored, clock, decimals_for, where
+from classifier.values import FrameResult
 
 NOTE: Final = (
     "A program gave these scores. They are advice: they can be wrong, and they say nothing about whether a "
@@ -26,6 +28,23 @@ _RENDITIONS: Final[Mapping[object, str]] = {
     "derivative": "a smaller transcode",
     "original": "the original",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What stands below a picture of the strip.
+
+    Attributes:
+        score: The frame's score.
+        where: Its position; empty for a single picture.
+        mark: See `mark`.
+        over: Whether it reaches the threshold.
+    """
+
+    score: str
+    where: str
+    mark: str
+    over: bool
 
 
 def facts(scored: Scored) -> list[tuple[str, str]]:
@@ -120,6 +139,23 @@ def mark(*, over: bool, worst: bool) -> str:
     return ", ".join((["highest"] if worst else []) + (["over threshold"] if over else []))
 
 
+def caption(frame: FrameResult, scored: Scored) -> Caption:
+    """Describe a picture of the strip.
+
+    Args:
+        frame: The frame that it shows.
+        scored: The file that it is of.
+    """
+    result = scored.result
+    over = frame.score >= result.threshold
+    return Caption(
+        score=f"{frame.score:.3f}",
+        where=where(frame, decimals_for(result.frames)),
+        mark=mark(over=over, worst=len(result.frames) > 1 and frame == result.worst),
+        over=over,
+    )
+
+
 def point_text(point: Point) -> str:
     """The label of a frame: `0.931 at 0:12`."""
     return f"{point.score:.3f} at {point.where}"
@@ -148,6 +184,8 @@ __all__ = [
     "HEADINGS",
     "NOTE",
     "STRIP_HEADINGS",
+    "Caption",
+    "caption",
     "description",
     "facts",
     "mark",
