@@ -151,10 +151,10 @@ class StreamServer:
     def _run(self, wire: "_Wire", connection: StreamConnection, offset: int) -> None:
         wire.open()
         sent = 0
-        while connection.ending is None and not wire.client_left():
+        while not wire.client_left():
             items = self._ring.read(offset, _BATCH_EVENTS, _POLL_S)
             if connection.ending is not None:
-                # What was published after the connection was told to end must not slip out on it.
+                # Asked after reading: what was published since the end was ordered must not slip out.
                 break
             if self.faults.silent or connection.muted or not items:
                 if items:
