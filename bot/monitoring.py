@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -29,73 +30,51 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        r = self.registry
-        self.stream_events = Counter(
-            "commonsbot_stream_events", "Events read, by what became of them", ["fate"], registry=r
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
+        self.stream_events = counter(
+            "commonsbot_stream_events", "Events read, by what became of them", ["fate"]
         )
-        self.stream_connections = Gauge(
-            "commonsbot_stream_connections",
-            "Connections opened since the start; all but one are reconnects",
-            registry=r,
+        self.stream_connections = gauge(
+            "commonsbot_stream_connections", "Connections opened since the start; all but one are reconnects"
         )
-        self.stream_lag_s = Gauge(
-            "commonsbot_stream_lag_seconds", "Now minus the time of the newest event read", registry=r
+        self.stream_lag_s = gauge(
+            "commonsbot_stream_lag_seconds", "Now minus the time of the newest event read"
         )
-        self.uploads_added = Counter(
-            "commonsbot_uploads_added",
-            "Uploads stored, by how we learned of them",
-            ["source"],
-            registry=r,
+        self.uploads_added = counter(
+            "commonsbot_uploads_added", "Uploads stored, by how we learned of them", ["source"]
         )
-        self.missed_uploads = Counter(
-            "commonsbot_missed_uploads",
-            "Uploads the stream had not brought, found in the log",
-            registry=r,
+        self.missed_uploads = counter(
+            "commonsbot_missed_uploads", "Uploads the stream had not brought, found in the log"
         )
-        self.queue_depth = Gauge("commonsbot_queue_depth", "Uploads without an outcome", registry=r)
-        self.in_flight = Gauge("commonsbot_in_flight", "Uploads being worked on now", registry=r)
-        self.outcomes = Counter(
-            "commonsbot_outcomes",
-            "Recorded outcomes: nsfw, sfw, or the code of a skip",
-            ["outcome"],
-            registry=r,
+        self.queue_depth = gauge("commonsbot_queue_depth", "Uploads without an outcome")
+        self.in_flight = gauge("commonsbot_in_flight", "Uploads being worked on now")
+        self.outcomes = counter(
+            "commonsbot_outcomes", "Recorded outcomes: nsfw, sfw, or the code of a skip", ["outcome"]
         )
-        self.retries = Counter(
-            "commonsbot_retries", "Attempts that will be repeated, by code", ["code"], registry=r
-        )
-        self.latency_s = Histogram(
+        self.retries = counter("commonsbot_retries", "Attempts that will be repeated, by code", ["code"])
+        self.latency_s = histogram(
             "commonsbot_latency_seconds",
             "From the event's arrival to its recorded outcome, first attempts only",
             buckets=LATENCY_BUCKETS_S,
-            registry=r,
         )
-        self.stage_s = Histogram(
-            "commonsbot_stage_seconds",
-            "Seconds per stage and upload",
-            ["stage"],
-            buckets=STAGE_BUCKETS_S,
-            registry=r,
+        self.stage_s = histogram(
+            "commonsbot_stage_seconds", "Seconds per stage and upload", ["stage"], buckets=STAGE_BUCKETS_S
         )
-        self.verdicts = Counter(
-            "commonsbot_verdicts", "Verdicts read: trusted, or why they do not count", ["fate"], registry=r
+        self.verdicts = counter(
+            "commonsbot_verdicts", "Verdicts read: trusted, or why they do not count", ["fate"]
         )
-        self.wiki_edits = Counter(
-            "commonsbot_wiki_edits", "Edits of report pages, by what became of them", ["fate"], registry=r
+        self.wiki_edits = counter(
+            "commonsbot_wiki_edits", "Edits of report pages, by what became of them", ["fate"]
         )
-        self.model_busy_s = Gauge(
-            "commonsbot_model_busy_seconds", "Seconds spent in the model since the start", registry=r
+        self.model_busy_s = gauge(
+            "commonsbot_model_busy_seconds", "Seconds spent in the model since the start"
         )
-        self.downloaded_bytes = Counter(
-            "commonsbot_downloaded_bytes", "Bytes fetched from the media hosts", registry=r
-        )
-        self.worker_restarts = Gauge(
-            "commonsbot_decode_worker_restarts", "Decode workers replaced", registry=r
-        )
-        self.service_failures = Counter(
-            "commonsbot_service_failures",
-            "Times a whole service did not answer",
-            ["service"],
-            registry=r,
+        self.downloaded_bytes = counter("commonsbot_downloaded_bytes", "Bytes fetched from the media hosts")
+        self.worker_restarts = gauge("commonsbot_decode_worker_restarts", "Decode workers replaced")
+        self.service_failures = counter(
+            "commonsbot_service_failures", "Times a whole service did not answer", ["service"]
         )
 
 
