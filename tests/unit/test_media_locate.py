@@ -1,131 +1,39 @@
-"""The locator against a fake of the API's side of our Protocol that follows `ApiQueryImageInfo`."""
+"""Which rendition of an upload is chosen, and in how few calls."""
 
-import hashlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from bot.api import ApiError
-from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
+from bot.errors import RetryLater, ServiceDown, SkipUpload
 from bot.media import choice
 from bot.media.locate import Locator
-from bot.media.sha1 import base36_from_hex
-from bot.settings import MediaSettings, load_settings
 from bot.upload import Part, Rendition
-from storage.values import ClaimedUpload, Upload, UploadAction
-
-SETTINGS = load_settings().media
-FALLBACK_TRY = len(SETTINGS.retry_after_s) + 1
-T0 = datetime(2025, 5, 1, tzinfo=UTC)
-UTM = "?utm_source=commons&utm_campaign=imageinfo"
-
-
-def sha1_of(name: str) -> str:
-    return hashlib.sha1(name.encode()).hexdigest()
-
-
-@dataclass
-class FakeFile:
-    """Versions newest first; each is the entry that imageinfo gives without the thumbnail's fields."""
-
-    versions: list[dict[str, Any]]
-    page: dict[str, Any] = field(default_factory=dict)
-    derivatives: list[dict[str, Any]] = field(default_factory=list)
-    thumbnail: str = "page{page}-{width}px"
-    page_pattern: str = r"page(\d+)-\d+px"
-    refuses_rendering: bool = False
-
-
-def version(name: str, **fields: Any) -> dict[str, Any]:
-    info = {
-        "timestamp": T0.isoformat().replace("+00:00", "Z"),
-        "size": 100_000,
-        "width": 4000,
-        "height": 3000,
-        "url": f"https://upload.example/{name}{UTM}",
-        "sha1": sha1_of(name),
-        "mime": "image/jpeg",
-        "mediatype": "BITMAP",
-        "thumbs": True,
-    }
-    return {**info, **fields}
-
-
-class FakeWiki:
-    def __init__(self) -> None:
-        self.files: dict[str, FakeFile] = {}
-        self.normalized: dict[str, str] = {}
-        self.asked: list[Mapping[str, str | int]] = []
-
-    def continued(self, params: Mapping[str, str | int], max_rounds: int = 20) -> Iterable[Mapping[str, Any]]:
-        self.asked.append(params)
-        titles = str(params["titles"]).split("|")
-        assert 0 < len(titles) <= 50
-        assert len(set(titles)) == len(titles)
-        moves = [{"from": t, "to": self.normalized[t]} for t in titles if t in self.normalized]
-        pages = [self._page(self.normalized.get(title, title), params) for title in titles]
-        return [{"query": {"normalized": moves, "pages": pages}}]
-
-    def _page(self, title: str, params: Mapping[str, str | int]) -> dict[str, Any]:
-        file = self.files.get(title)
-        if file is None:
-            return {"title": title, "missing": True, "imagerepository": ""}
-        if file.refuses_rendering and "iiurlwidth" in params:
-            raise ApiError("urlparamnormal", f"Could not normalize image parameters for {title}.")
-        if params["prop"] == "videoinfo":
-            infos = [{**file.versions[0], "derivatives": file.derivatives}]
-            return {"title": title, "videoinfo": infos, **file.page}
-        shown = [self._info(file, one, params) for one in file.versions[: int(params.get("iilimit", 1))]]
-        return {"title": title, "imageinfo": shown, **file.page}
-
-    def _info(self, file: FakeFile, one: dict[str, Any], params: Mapping[str, str | int]) -> dict[str, Any]:
-        info = {key: value for key, value in one.items() if key != "thumbs"}
-        if one.get("thumbs") and "iiurlwidth" in params:
-            width = int(params["iiurlwidth"])
-            read = re.fullmatch(file.page_pattern, str(params.get("iiurlparam", "")))
-            step = file.thumbnail.format(page=read[1] if read else 1, width=width)
-            if one["width"] <= width:
-                info |= {"thumburl": f"{one['url']}&unscaled", "thumbwidth": one["width"]}
-            else:
-                info |= {"thumburl": one["url"].replace("?", f"/thumb={step}?"), "thumbwidth": width}
-        return info
+from storage.values import ClaimedUpload
+from tests.fake_imageinfo import (
+    FALLBACK_TRY,
+    ORIGINAL,
+    SETTINGS,
+    THUMBNAIL,
+    UTM,
+    VIDEO,
+    FakeFile,
+    FakeWiki,
+    claim,
+    code_of,
+    locate_file,
+    locate_one,
+    pages_of,
+    sha1_of,
+    transcode,
+    version,
+)
 
 
 @pytest.fixture
 def wiki() -> FakeWiki:
     return FakeWiki()
-
-
-def claim(
-    title: str, *, number: int = 1, attempts: int = 0, sha1: str | None = None, at: datetime | None = T0
-) -> ClaimedUpload:
-    base36 = None if sha1 is None else base36_from_hex(sha1)
-    upload = Upload("commonswiki", number, UploadAction.UPLOAD, title, "U", base36, at, T0)
-    return ClaimedUpload(number, upload, title, attempts, "claim", T0)
-
-
-def locate_one(
-    wiki: FakeWiki, one: ClaimedUpload, settings: MediaSettings = SETTINGS
-) -> Rendition | BotError:
-    return Locator(wiki, settings).locate([one])[one.id]
-
-
-def locate_file(wiki: FakeWiki, *, attempts: int = 0, **fields: Any) -> Rendition | BotError:
-    wiki.files["File:A"] = FakeFile([version("A", **fields)])
-    return locate_one(wiki, claim("File:A", attempts=attempts, sha1=sha1_of("A")))
-
-
-def code_of(result: Rendition | BotError, family: type[SkipUpload] | type[RetryLater]) -> str:
-    assert isinstance(result, family), result
-    return result.code
-
-
-ORIGINAL = Part(f"https://upload.example/A{UTM}", sha1_hex=sha1_of("A"), size_bytes=100_000)
-THUMBNAIL = Part(f"https://upload.example/A/thumb=page1-330px{UTM}")
 
 
 def test_a_picture_is_fetched_as_the_thumbnail_exactly_as_the_api_spells_it(wiki):
@@ -191,11 +99,6 @@ def test_a_file_of_unknown_size_is_left_to_the_limit_while_reading(wiki):
     assert result.parts[0].size_bytes is None
 
 
-def pages_of(result: Rendition | BotError) -> list[tuple[int | None, str]]:
-    assert isinstance(result, Rendition), result
-    return [(part.page, part.url.partition("thumb=")[2].removesuffix(UTM)) for part in result.parts]
-
-
 @pytest.mark.parametrize(
     ("count", "pages"),
     [(2, [1, 2]), (3, [1, 2, 3]), (4, [1, 2, 4]), (99, [1, 50, 99]), (10**12, [1, 32768, 65535])],
@@ -232,21 +135,6 @@ def test_a_tiff_renderer_that_wants_the_word_lossy_gets_it(wiki):
 def test_pages_that_come_back_as_page_one_are_left_out(wiki):
     wiki.files["File:A"] = FakeFile([version("A", pagecount=3)], page_pattern="never")
     assert pages_of(locate_one(wiki, claim("File:A", sha1=sha1_of("A")))) == [(1, "page1-330px")]
-
-
-def transcode(height: int, bandwidth: int, kind: str = "video/webm") -> dict[str, Any]:
-    key = f"{height}p.{bandwidth}"
-    fields = {
-        "type": kind,
-        "transcodekey": key,
-        "width": height * 2,
-        "height": height,
-        "bandwidth": bandwidth,
-    }
-    return {"src": f"https://upload.example/t/{key}{UTM}", **fields}
-
-
-VIDEO = {"mediatype": "VIDEO", "mime": "video/webm", "duration": 60.0}
 
 
 def test_a_video_is_fetched_as_its_smallest_transcode_whatever_its_name(wiki):
@@ -340,130 +228,6 @@ def test_all_videos_share_one_call(wiki):
     results = Locator(wiki, SETTINGS).locate(claimed)
     assert {result.kind for result in results.values()} == {"derivative"}
     assert [question["prop"] for question in wiki.asked] == ["imageinfo", "videoinfo"]
-
-
-@pytest.mark.parametrize("attempts", [0, 1])
-def test_a_missing_file_is_given_the_time_of_a_lagging_replica(wiki, attempts):
-    result = locate_one(wiki, claim("File:Gone", attempts=attempts))
-    assert code_of(result, RetryLater) == "deleted"
-
-
-def test_after_that_a_missing_file_is_deleted(wiki):
-    assert code_of(locate_one(wiki, claim("File:Gone", attempts=2)), SkipUpload) == "deleted"
-
-
-def test_a_page_whose_file_is_missing_is_tried_again(wiki):
-    assert code_of(locate_file(wiki, filemissing=True, attempts=3), RetryLater) == "deleted"
-
-
-@pytest.mark.parametrize(
-    ("title", "code"),
-    [("", "hidden"), ("File:A|B", "deleted"), ("File:A\nB", "deleted"), ("File:\x1fA", "deleted")],
-)
-def test_a_title_that_cannot_be_asked_for_harms_nobody_else(wiki, title, code):
-    wiki.files["File:A"] = FakeFile([version("A")])
-    results = Locator(wiki, SETTINGS).locate([claim(title, number=1), claim("File:A", number=2)])
-    assert code_of(results[1], SkipUpload) == code
-    assert isinstance(results[2], Rendition)
-
-
-def test_a_title_the_wiki_calls_invalid_is_deleted(wiki):
-    wiki.files["File:<"] = FakeFile([], page={"invalid": True})
-    assert code_of(locate_one(wiki, claim("File:<")), SkipUpload) == "deleted"
-
-
-def overwritten(**old: Any) -> FakeFile:
-    later = (T0 + timedelta(hours=1)).isoformat()
-    return FakeFile([version("new", timestamp=later), version("other"), version("A", **old)])
-
-
-def test_of_an_overwritten_file_the_version_of_the_upload_is_taken(wiki):
-    wiki.files["File:A"] = overwritten(archivename="20250501!A.jpg")
-    result = locate_one(wiki, claim("File:A", sha1=sha1_of("A")))
-    assert isinstance(result, Rendition)
-    assert result.parts == (THUMBNAIL,)
-
-
-def test_both_versions_of_a_file_are_told_apart_in_one_batch(wiki):
-    wiki.files["File:A"] = overwritten()
-    both = [claim("File:A", number=1, sha1=sha1_of("A")), claim("File:A", number=2, sha1=sha1_of("new"))]
-    results = Locator(wiki, SETTINGS).locate(both)
-    assert [results[n].parts[0].url.split("/")[3] for n in (1, 2)] == ["A", "new"]
-    assert wiki.asked[0]["titles"] == "File:A"
-
-
-def test_an_overwritten_document_gives_the_pages_of_its_old_version(wiki):
-    wiki.files["File:A"] = overwritten(pagecount=9, mime="application/pdf")
-    result = locate_one(wiki, claim("File:A", sha1=sha1_of("A")))
-    assert pages_of(result) == [(page, f"page{page}-330px") for page in (1, 5, 9)]
-    assert all("/A/" in part.url for part in result.parts)
-
-
-def test_an_overwritten_video_never_gets_the_transcodes_of_the_new_one(wiki):
-    wiki.files["File:A"] = overwritten(**VIDEO)
-    wiki.files["File:A"].derivatives = [transcode(240, 1)]
-    result = locate_one(wiki, claim("File:A", sha1=sha1_of("A")))
-    assert isinstance(result, Rendition)
-    assert result.parts == (ORIGINAL,)
-
-
-def test_a_version_that_is_gone_is_superseded(wiki):
-    wiki.files["File:A"] = overwritten()
-    result = locate_one(wiki, claim("File:A", sha1=sha1_of("purged")))
-    assert code_of(result, SkipUpload) == "superseded"
-
-
-def test_a_version_the_replica_does_not_show_yet_is_waited_for(wiki):
-    wiki.files["File:A"] = FakeFile([version("A")])
-    newer = T0 + timedelta(minutes=1)
-    for attempts in (0, 1):
-        one = claim("File:A", sha1=sha1_of("next"), at=newer, attempts=attempts)
-        assert code_of(locate_one(wiki, one), RetryLater) == "superseded"
-    one = claim("File:A", sha1=sha1_of("next"), at=newer, attempts=2)
-    assert code_of(locate_one(wiki, one), SkipUpload) == "superseded"
-
-
-def test_a_hidden_old_version_is_hidden_not_superseded(wiki):
-    later = (T0 + timedelta(hours=1)).isoformat()
-    hidden = {"timestamp": T0.isoformat(), "filehidden": True}
-    wiki.files["File:A"] = FakeFile([version("new", timestamp=later), hidden])
-    assert code_of(locate_one(wiki, claim("File:A", sha1=sha1_of("A"))), SkipUpload) == "hidden"
-
-
-def test_a_hidden_version_does_not_hide_its_neighbour(wiki):
-    later = (T0 + timedelta(hours=1)).isoformat()
-    hidden = {"timestamp": (T0 + timedelta(minutes=5)).isoformat(), "filehidden": True}
-    wiki.files["File:A"] = FakeFile([version("new", timestamp=later), hidden, version("A")])
-    assert isinstance(locate_one(wiki, claim("File:A", sha1=sha1_of("A"))), Rendition)
-
-
-@pytest.mark.parametrize("sha1", [None, "not base 36"])
-def test_without_a_readable_hash_the_current_version_is_taken(wiki, sha1):
-    wiki.files["File:A"] = FakeFile([version("A")])
-    upload = Upload("commonswiki", 1, UploadAction.UPLOAD, "File:A", "U", sha1, None, T0)
-    assert isinstance(locate_one(wiki, ClaimedUpload(1, upload, "File:A", 0, "c", T0)), Rendition)
-
-
-def test_when_all_waiting_was_in_vain_the_original_is_offered_once(wiki):
-    result = locate_file(wiki, attempts=FALLBACK_TRY)
-    assert result == Rendition("original", (ORIGINAL,), 4000, SETTINGS.original_max_bytes)
-    after = locate_file(wiki, attempts=FALLBACK_TRY + 1)
-    assert code_of(after, SkipUpload) == "rendition_unavailable"
-
-
-def test_the_fallback_of_a_video_is_its_original(wiki):
-    wiki.files["File:A"] = FakeFile([version("A", **VIDEO)], derivatives=[transcode(240, 1)])
-    result = locate_one(wiki, claim("File:A", sha1=sha1_of("A"), attempts=FALLBACK_TRY))
-    assert isinstance(result, Rendition)
-    assert result.parts == (ORIGINAL,)
-
-
-@pytest.mark.parametrize(
-    "fields", [{"mime": "application/pdf", "pagecount": 5}, {"mime": "image/svg+xml"}, {"size": 10**12}]
-)
-def test_without_a_usable_original_the_rendition_is_unavailable(wiki, fields):
-    result = locate_file(wiki, attempts=FALLBACK_TRY, **fields)
-    assert code_of(result, SkipUpload) == "rendition_unavailable"
 
 
 def test_a_hundred_and_twenty_titles_are_three_calls_and_repeats_are_merged(wiki):
