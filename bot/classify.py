@@ -23,6 +23,7 @@ from bot.review.wikitext import printable
 from bot.scoring import Scorer
 from bot.settings import Settings
 from bot.timeline_values import Scored, where
+from classifier.aggregate import BUILT_IN
 from classifier.errors import DecodeError
 from classifier.values import Frame, FrameResult, MediaPart
 
@@ -54,7 +55,11 @@ class FileResult:
     message: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The result as one line of `--json` shows it."""
+        """The result as one line of `--json` shows it.
+
+        Where all frames were scored, `aggregates` tells what other ways to make one score of them would give;
+        `score` and `label` go by the maximum.
+        """
         if self.scored is None:
             return {"file": self.file, "code": self.code, "message": self.message}
         result, summary = self.scored.result, self.scored.summary
@@ -75,6 +80,8 @@ class FileResult:
             "decoder": summary.decoder,
             "truncated": summary.truncated,
         }
+        if not self.scored.stops_early:  # else the frames are missing that a mean would be made of
+            answer["aggregates"] = {one.name: round(one.score(result.frames), 6) for one in BUILT_IN}
         if self.scored.downloaded is not None:
             answer["title"] = self.scored.name
             answer["downloaded"] = dict(self.scored.downloaded)
@@ -98,7 +105,8 @@ def classify_files(
     Args:
         settings: Model, level and limits; for titles also the wiki and the contact.
         files: What to score: paths, `File:…` titles, addresses of file pages.
-        keep_going: Score all frames, also after the first one over the threshold.
+        keep_going: Score all frames, also after the first one over the threshold; the other aggregates are
+            then told, too.
         with_strip: Keep the frames that a timeline shows.
         progress: Where to draw a progress bar; None draws none.
 
@@ -201,9 +209,8 @@ class _Work:
         assert self.fetcher is not None
         self.watcher.step("downloading", source.title)
         with self.fetcher.fetched(source.title) as downloaded:
-            parts = [MediaPart(part.path, part.page) for part in downloaded.parts]
             address = page_address(self.settings.wiki.page_url, source.title)
-            return self._score(source.given, source.title, parts, address, downloaded)
+            return self._score(source.given, source.title, downloaded.media_parts(), address, downloaded)
 
     def _score(
         self,

@@ -1,14 +1,16 @@
 """Bring files of the wiki here for `classify`, with the daemon's own locator and downloader and their limits.
 
-They lie in a folder of this process alone, so that a daemon that starts meanwhile does not sweep them away,
-and are deleted as soon as they are scored.  What a killed process left is removed by the next one.
+Large videos are read as far as they are looked at, as the daemon does. Files lie in a folder of this process
+alone, so that a daemon that starts meanwhile does not sweep them away, and are deleted as soon as they are
+scored. What a killed process left is removed by the next one.
 """
 
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,7 +18,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from bot.api import Api
-from bot.errors import BotError, ServiceDown
+from bot.errors import BotError, RetryLater, ServiceDown
 from bot.media.download import Downloader
 from bot.media.locate import Locator
 from bot.settings import Settings
@@ -25,6 +27,8 @@ from storage.values import ClaimedUpload, Upload, UploadAction
 
 _PREFIX: Final = "classify-"
 _LOCK: Final = ".lock"
+_LEAVE_S: Final = 30.0
+"""How long files that are still being fetched are waited for: once told to stop, they end within seconds."""
 
 
 class TitleFetcher:
@@ -44,6 +48,8 @@ class TitleFetcher:
         self._stop = stop
         self._renditions: dict[str, Rendition | BotError] = {}
         self._downloader: Downloader | None = None
+        self._changed = threading.Condition()
+        self._fetching = 0
 
     @contextmanager
     def located(self, titles: Sequence[str]) -> Iterator[None]:
@@ -72,7 +78,7 @@ class TitleFetcher:
             )
             for number, title in enumerate(unique)
         ]
-        found = locator.locate(claimed)
+        found = self._for_now(locator, claimed)
         self._renditions = {title: found[number] for number, title in enumerate(unique)}
         with _private_folder(settings.media.directory) as folder:
             media = settings.media.model_copy(update={"directory": folder})
@@ -80,17 +86,34 @@ class TitleFetcher:
             try:
                 yield
             finally:
-                self._downloader.close()
+                self._leave(self._downloader)
+
+    def _for_now(
+        self, locator: Locator, claimed: Sequence[ClaimedUpload]
+    ) -> Mapping[int, Rendition | BotError]:
+        """Locate for somebody who waits: of a large video, what the daemon takes when waiting was in vain.
+
+        It hopes for a smaller version for a day, and reads the original in ranges only then.
+        """
+        found = dict(locator.locate(claimed))
+        last_try = len(self._settings.media.retry_after_s) + 1
+        too_large = [replace(one, attempts=last_try) for one in claimed if _is_too_large_yet(found[one.id])]
+        if too_large:
+            last = locator.locate(too_large)
+            found |= {number: answer for number, answer in last.items() if isinstance(answer, Rendition)}
+        return found
 
     @contextmanager
     def fetched(self, title: str) -> Iterator[Downloaded]:
         """Download one of the titles; its files are deleted when the context is left.
 
+        Of a large video only the first bytes are fetched here: see `Downloader.download`.
+
         Args:
             title: One of those that were located.
 
         Yields:
-            The files.
+            The files, to be decoded as `Downloaded.media_parts` gives them.
 
         Raises:
             SkipUpload: There is nothing to score, or it is over a limit.
@@ -100,12 +123,37 @@ class TitleFetcher:
         rendition = self._renditions[title]
         if isinstance(rendition, BotError):
             raise rendition
-        assert self._downloader is not None
-        downloaded = self._downloader.download(rendition)
+        with self._kept_open() as downloader:
+            downloaded = downloader.download(rendition, may_have_holes=True)
+            try:
+                yield downloaded
+            finally:
+                downloader.discard(downloaded)
+
+    @contextmanager
+    def _kept_open(self) -> Iterator[Downloader]:
+        """Hold back the end of the folder: whoever fetches later would make it anew."""
+        with self._changed:
+            if self._downloader is None:
+                raise ServiceDown("download", "not fetched: the command is ending")
+            downloader = self._downloader
+            self._fetching += 1
         try:
-            yield downloaded
+            yield downloader
         finally:
-            self._downloader.discard(downloaded)
+            with self._changed:
+                self._fetching -= 1
+                self._changed.notify_all()
+
+    def _leave(self, downloader: Downloader) -> None:
+        with self._changed:
+            self._downloader = None
+            self._changed.wait_for(lambda: not self._fetching, _LEAVE_S)
+        downloader.close()
+
+
+def _is_too_large_yet(answer: Rendition | BotError) -> bool:
+    return isinstance(answer, RetryLater) and answer.code == "too_large"
 
 
 @contextmanager
