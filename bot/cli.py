@@ -199,7 +199,8 @@ def classify(
         bool | None,
         typer.Option(
             "--keep-going/--stop-early",
-            help="Score all frames, or stop at the first one over the threshold.",
+            help="Score all frames, or stop at the first one over the threshold; with --json, the former "
+            "also tells other aggregates of the scores.",
             show_default="stop early; with --timeline, keep going",
         ),
     ] = None,
