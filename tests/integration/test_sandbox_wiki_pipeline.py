@@ -1,17 +1,11 @@
 """Our stream, log reader, locator and downloader against a real MediaWiki: what they rely on holds."""
 
 import dataclasses
-import io
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from PIL import Image
 
 from bot.api import Api
 from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
@@ -20,26 +14,23 @@ from bot.media.locate import Locator
 from bot.media.sha1 import hex_from_base36
 from bot.settings import Settings, load_settings
 from bot.stream import backfill
-from bot.stream.eventstreams import StreamBatch, UploadStream
 from bot.upload import Rendition
 from storage.values import (
     ChangeKind,
     ClaimedUpload,
-    FileChange,
     Gap,
     Source,
-    StreamPosition,
     Upload,
     UploadAction,
 )
 from tests import media
 from tests.sandbox_wiki import ApiRefused, SandboxWiki
-from tests.sandbox_wiki.pictures import document, gradient, vector
+from tests.sandbox_wiki.following import Follower, at_last, following
+from tests.sandbox_wiki.pictures import blue, document, gradient, opened, vector
 
 pytestmark = pytest.mark.slow
 
 WIDTH_PX = 330
-FoundT = TypeVar("FoundT")
 
 
 @pytest.fixture
@@ -79,63 +70,10 @@ def downloader(settings: Settings) -> Iterator[Downloader]:
     downloader.close()
 
 
-@dataclass
-class Follower:
-    """A consumer of the stream in a thread of its own, as the daemon is."""
-
-    stream: UploadStream
-    stop: threading.Event
-    changed: threading.Condition
-    batches: list[StreamBatch]
-
-    def run(self) -> None:
-        for batch in self.stream:
-            with self.changed:
-                self.batches.append(batch)
-                self.changed.notify_all()
-
-    def uploads(self) -> list[Upload]:
-        return [upload for batch in self.batches for upload in batch.uploads]
-
-    def changes(self) -> list[FileChange]:
-        return [change for batch in self.batches for change in batch.changes]
-
-    def upload(self, title: str, action: UploadAction = UploadAction.UPLOAD) -> Upload:
-        return self.wait(
-            lambda: next((u for u in self.uploads() if (u.title, u.action) == (title, action)), None)
-        )
-
-    def change(self, title: str, kind: ChangeKind) -> FileChange:
-        return self.wait(
-            lambda: next((c for c in self.changes() if (c.title, c.kind) == (title, kind)), None)
-        )
-
-    def wait(self, find: Callable[[], FoundT | None]) -> FoundT:
-        with self.changed:
-            assert self.changed.wait_for(lambda: find() is not None, timeout=60)
-            found = find()
-        assert found is not None
-        return found
-
-
-def _follow(settings: Settings, position: StreamPosition | None) -> Follower:
-    stop = threading.Event()
-    stream = UploadStream(settings.stream, settings.wiki, settings.user_agent, stop, position)
-    return Follower(stream, stop, threading.Condition(), [])
-
-
 @pytest.fixture
 def follower(settings: Settings) -> Iterator[Follower]:
-    """The stream, resumed from a position a moment ago: what a test does next cannot be missed."""
-    now = datetime.now(UTC)
-    at_ms = int(now.timestamp() * 1000)
-    event_id = f'[{{"topic":"eqiad.mediawiki.recentchange","partition":0,"timestamp":{at_ms}}}]'
-    follower = _follow(settings, StreamPosition("recentchange", event_id, now, now))
-    thread = threading.Thread(target=follower.run)
-    thread.start()
-    yield follower
-    follower.stop.set()
-    thread.join()
+    with following(settings) as follower:
+        yield follower
 
 
 def _claimed(upload: Upload, attempts: int = 0, number: int = 1) -> ClaimedUpload:
@@ -159,32 +97,10 @@ def _fetched(downloader: Downloader, rendition: Rendition) -> list[bytes]:
     return contents
 
 
-def _at_last(act: Callable[[], FoundT], refusal: type[Exception]) -> FoundT:
-    """Try until it works; pytest's own time limit ends this."""
-    while True:
-        try:
-            return act()
-        except refusal:
-            time.sleep(0.1)
-
-
 def _archive_name(wiki: SandboxWiki, title: str) -> str:
     """The name of the newest old version."""
     page = wiki.client(None).query(titles=title, prop="imageinfo", iiprop="archivename", iilimit=2)
     return str(page["pages"][0]["imageinfo"][1]["archivename"])
-
-
-def _picture(content: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(content))
-    picture.load()
-    return picture
-
-
-def _blue(content: bytes) -> int:
-    """The blue channel of a gradient names its seed, also after scaling."""
-    pixel = _picture(content).convert("RGB").getpixel((5, 5))
-    assert isinstance(pixel, tuple)
-    return int(pixel[2])
 
 
 def test_the_wiki_is_who_the_default_settings_expect(api: Api, settings: Settings) -> None:
@@ -217,7 +133,7 @@ def test_an_upload_comes_through_the_stream_and_its_rendition_decodes(
     assert rendition.kind == kind
     (content,) = _fetched(downloader, rendition)
     width_px, height_px = (WIDTH_PX, 231) if kind == "thumbnail" else (1000, 700)
-    assert _picture(content).size == (width_px, height_px)
+    assert opened(content).size == (width_px, height_px)
 
 
 def test_svg_and_every_sampled_page_of_a_document_are_rendered_by_the_wiki(
@@ -234,9 +150,9 @@ def test_svg_and_every_sampled_page_of_a_document_are_rendered_by_the_wiki(
     assert isinstance(drawing, Rendition)
     assert isinstance(pages, Rendition)
     assert [part.page for part in pages.parts] == [1, 3, 5]
-    assert _picture(_fetched(downloader, drawing)[0]).size == (WIDTH_PX, 231)
+    assert opened(_fetched(downloader, drawing)[0]).size == (WIDTH_PX, 231)
     contents = _fetched(downloader, pages)
-    assert {_picture(content).width for content in contents} == {WIDTH_PX}
+    assert {opened(content).width for content in contents} == {WIDTH_PX}
     assert len(set(contents)) == 3
 
 
@@ -265,8 +181,8 @@ def test_an_overwritten_version_is_found_and_fetched_by_its_hash(
     second = follower.upload("File:Overwritten.png", UploadAction.OVERWRITE)
     old, new = _rendition(locator, first), _rendition(locator, second)
     assert "/archive/" in old.parts[0].url
-    assert _blue(_fetched(downloader, old)[0]) == 60
-    assert _blue(_fetched(downloader, new)[0]) == 190
+    assert blue(_fetched(downloader, old)[0]) == 60
+    assert blue(_fetched(downloader, new)[0]) == 190
 
 
 def test_a_moved_file_is_reported_and_found_behind_its_redirect(
@@ -279,7 +195,7 @@ def test_a_moved_file_is_reported_and_found_behind_its_redirect(
     assert (change.target_title, change.user) == ("File:After.png", "Admin")
     rendition = _rendition(locator, upload)
     assert "After.png" in rendition.parts[0].url
-    assert _blue(_fetched(downloader, rendition)[0]) == 70
+    assert blue(_fetched(downloader, rendition)[0]) == 70
 
 
 def test_a_deleted_file_is_reported_ends_as_deleted_and_can_come_back(
@@ -299,8 +215,8 @@ def test_a_deleted_file_is_reported_ends_as_deleted_and_can_come_back(
     sandbox_wiki.restore("File:Deleted.png")
     follower.change("File:Deleted.png", ChangeKind.RESTORE)
     # MediaWiki's cache remembers for two seconds that the file was gone.
-    contents = _at_last(lambda: _fetched(downloader, _rendition(locator, upload)), RetryLater)
-    assert _blue(contents[0]) == 80
+    contents = at_last(lambda: _fetched(downloader, _rendition(locator, upload)), RetryLater)
+    assert blue(contents[0]) == 80
 
 
 def test_a_hidden_version_ends_as_hidden(
@@ -338,15 +254,15 @@ def test_a_revert_is_an_upload_of_the_old_bytes(
     sandbox_wiki.upload(gradient(tmp_path / "1.png", seed=30), "Reverted.png")
     sandbox_wiki.upload(gradient(tmp_path / "2.png", seed=200), "Reverted.png")
     middle = follower.upload("File:Reverted.png", UploadAction.OVERWRITE)
-    _at_last(
+    at_last(
         lambda: sandbox_wiki.revert("File:Reverted.png", _archive_name(sandbox_wiki, "File:Reverted.png")),
         ApiRefused,
     )
     revert = follower.wait(lambda: next((u for u in follower.uploads() if u.log_id > middle.log_id), None))
     assert revert.title == "File:Reverted.png"
     assert revert.action in (UploadAction.OVERWRITE, UploadAction.REVERT)
-    assert _blue(_fetched(downloader, _rendition(locator, revert))[0]) == 30
-    assert _blue(_fetched(downloader, _rendition(locator, middle))[0]) == 200
+    assert blue(_fetched(downloader, _rendition(locator, revert))[0]) == 30
+    assert blue(_fetched(downloader, _rendition(locator, middle))[0]) == 200
 
 
 def test_deleting_one_old_version_is_told_like_a_deletion_but_the_file_stays(
@@ -413,7 +329,7 @@ def test_a_busy_thumbnail_service_means_later(
         with pytest.raises(RetryLater) as later:
             downloader.download(rendition)
         assert later.value.after_s == 1
-    assert _blue(_fetched(downloader, rendition)[0]) == 90
+    assert blue(_fetched(downloader, rendition)[0]) == 90
 
 
 def test_the_upload_log_brings_the_same_uploads_as_the_stream_page_by_page(

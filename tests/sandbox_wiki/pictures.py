@@ -1,5 +1,6 @@
 """Harmless generated pictures to upload; each seed gives other bytes, so the wiki finds no duplicates."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,20 @@ def document(path: Path, pages: int = 3) -> Path:
     images = [Image.fromarray(_pixels(800, 1100, seed=40 * page)) for page in range(pages)]
     images[0].save(path, save_all=True, append_images=images[1:])
     return path
+
+
+def opened(content: bytes) -> Image.Image:
+    """Decode a picture completely."""
+    picture = Image.open(io.BytesIO(content))
+    picture.load()
+    return picture
+
+
+def blue(content: bytes) -> int:
+    """The blue channel of a gradient names its seed, also after scaling."""
+    pixel = opened(content).convert("RGB").getpixel((5, 5))
+    assert isinstance(pixel, tuple)
+    return int(pixel[2])
 
 
 def _pixels(width_px: int, height_px: int, seed: int) -> npt.NDArray[np.uint8]:
