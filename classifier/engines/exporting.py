@@ -9,15 +9,13 @@ libraries have changed.
 import importlib.metadata
 import importlib.util
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from classifier.engines import artefacts, opening
+from classifier.engines import artefacts, opening, own_process
 from classifier.engines.values import REFERENCE, EngineId, ExportedGraph, OnStep
 from classifier.errors import ModelError
 from classifier.models import catalogue, weights
@@ -25,7 +23,6 @@ from classifier.values import ModelCard
 
 REVISION = "2"
 """Changes whenever an equal network is written down differently, so that old graphs are made anew."""
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 def export(
@@ -126,13 +123,16 @@ def _make_elsewhere(
     name: str, engine: EngineId, cache_directory: Path | None, progress: OnStep | None
 ) -> None:
     """Run the maker in a process of its own and pass on what it tells."""
-    # -P: nothing from the working directory, where a foreign `classifier` might lie.
-    command = [sys.executable, "-P", "-m", "classifier.engines.making", name, str(engine)]
-    command.append(str(weights.directory(cache_directory).absolute()))
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    folder = str(weights.directory(cache_directory).absolute())
+    command = own_process.command("classifier.engines.making", name, str(engine), folder)
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace", env=environment
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            errors="replace",
+            env=own_process.environment(),
         ) as process:
             assert process.stdout is not None
             reason = ""

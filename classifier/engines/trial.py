@@ -10,7 +10,6 @@ By hand: `python -m classifier.engines.trial onnxruntime-int8 1 < graph.json`, w
 import dataclasses
 import json
 import math
-import os
 import signal
 import statistics
 import subprocess
@@ -24,7 +23,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from classifier.engines import artefacts, drift
+from classifier.engines import artefacts, drift, own_process
 from classifier.engines.values import REFERENCE, DriftReport, EngineId, ExportedGraph, Trial, VerificationSet
 from classifier.errors import ModelError
 from classifier.values import Classifier, ModelCard, Pixels
@@ -32,7 +31,6 @@ from classifier.values import Classifier, ModelCard, Pixels
 TIMEOUT_S = 180.0
 """A trial takes 2 to 15 seconds on an idle core; small containers have half a one, and share it."""
 BATCH = 16
-_ROOT = Path(__file__).resolve().parent.parent.parent
 _BATCH_REPEATS = 2
 _UNKNOWN = DriftReport(
     pictures=0, positives=0, mean=math.nan, p99=math.nan, max=math.nan, decisions_changed={}
@@ -53,18 +51,16 @@ def run_trial(
     Returns:
         What was measured. Whatever goes wrong stands in `refused`; times are then not a number.
     """
-    # -P: nothing from the working directory, where a foreign `classifier` might lie.
-    command = [sys.executable, "-P", "-m", "classifier.engines.trial", str(engine), str(threads)]
     try:
         ended = subprocess.run(
-            command,
+            own_process.command("classifier.engines.trial", str(engine), str(threads)),
             input=json.dumps(describe_graph(graph)),
             capture_output=True,
             text=True,
             errors="replace",
             timeout=timeout_s,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env=own_process.environment(),
         )
     except subprocess.TimeoutExpired:
         return failed(engine, graph, f"its trial was not over after {timeout_s:g} s")
