@@ -315,3 +315,10 @@ def test_a_target_that_cannot_be_right_is_refused_before_anything_is_scored(tmp_
     assert "no directory" in (refusal(tmp_path / "nowhere" / "out.png", [str(picture)]) or "")
     (tmp_path / "folder.html").mkdir()
     assert "is a directory" in (refusal(tmp_path / "folder.html", [str(picture)]) or "")
+
+
+@pytest.mark.parametrize(("count", "radius"), [(150, "3.5"), (151, "2")])
+def test_where_there_are_many_points_each_is_small(count: int, radius: str) -> None:
+    frames = [FrameResult(0.1, at_s=float(second)) for second in range(count)]
+    dots = page(scored(*frames, duration_s=float(count))).all("circle")
+    assert [dot["r"] for dot in dots].count(radius) == count
