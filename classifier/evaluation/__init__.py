@@ -1,0 +1,1 @@
+"""Honest measuring: from scores and truths to figures with intervals, reports and model cards; no torch."""
