@@ -106,7 +106,34 @@ class OpenNsfwV1:
             return jpeg.decode_bgr(buffer.getvalue())
 
 
-_KNOWN: dict[str, Preprocess] = {preprocess.id: preprocess for preprocess in (OpenNsfwV1(),)}
+class WholeV1:
+    """`whole-256-v1`: the whole picture on 256x256 pixels, antialiased, as BGR.
+
+    Not for a model: perceptual hashes and contact sheets are made of it, so that no hostile file has to be
+    decoded outside of a worker for them. The aspect ratio is not kept; PDQ hashes do not keep it either.
+    """
+
+    id = "whole-256-v1"
+    input_px = 256
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """See `Preprocess.prepare`."""
+        if image.mode != "RGB":
+            image = image.convert("RGB")
+        return np.ascontiguousarray(self._shrink(image)[:, :, ::-1])
+
+    def prepare_array(self, pixels: Pixels, order: ChannelOrder) -> Pixels:
+        """See `Preprocess.prepare_array`."""
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"expected uint8 (height, width, 3), got {pixels.dtype} {pixels.shape}")
+        small = self._shrink(Image.fromarray(np.ascontiguousarray(pixels)))
+        return np.ascontiguousarray(small if order == "bgr" else small[:, :, ::-1])
+
+    def _shrink(self, image: Image.Image) -> Pixels:
+        return np.asarray(image.resize((self.input_px, self.input_px), Image.Resampling.BILINEAR))
+
+
+_KNOWN: dict[str, Preprocess] = {preprocess.id: preprocess for preprocess in (OpenNsfwV1(), WholeV1())}
 
 
 def known() -> tuple[str, ...]:
