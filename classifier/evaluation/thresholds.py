@@ -63,8 +63,9 @@ def for_precision(
     if not len(reached):
         best = int(np.argmax(precision))
         raise Unreachable(
-            f"A precision of {target:g} at a prevalence of {prevalence:g} is out of reach: the best is "
-            f"{precision[best]:.3g}, from {steps.thresholds[best]:.4g} on."
+            f"A precision of {target:g} at a prevalence of {prevalence:g} is out of reach: the best "
+            f"{'lower end of an interval ' if cautious else ''}is {precision[best]:.3g}, "
+            f"from {steps.thresholds[best]:.4g} on."
         )
     return _choice(steps, int(reached[-1]), prevalence)
 

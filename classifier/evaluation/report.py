@@ -1,0 +1,93 @@
+"""One evaluation as a page that needs nothing but itself: no scripts, no requests, no pictures of items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from classifier.evaluation import plots, wording
+from classifier.evaluation.compare import Pairing
+from classifier.evaluation.groups import ENOUGH
+from classifier.evaluation.prevalence import WHY
+from classifier.evaluation.values import Evaluation
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What somebody else measured and wants on the page too, such as speed or robustness.
+
+    Attributes:
+        heading: Of the section.
+        paragraphs: Plain text.
+        header: Of the table's columns.
+        rows: Plain text, one cell a column; the first one names the row.
+    """
+
+    heading: str
+    paragraphs: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def render(
+    evaluation: Evaluation,
+    *,
+    pairings: Sequence[tuple[str, Pairing]] = (),
+    sections: Sequence[Section] = (),
+) -> str:
+    """Render the page; all that is somebody's words is escaped.
+
+    Args:
+        evaluation: What was measured.
+        pairings: Other models by name, with the comparison in which this one is the first.
+        sections: What else to show, at the end.
+
+    Returns:
+        HTML.
+    """
+    drawn = {name: Markup(svg) for name, svg in plots.plots(evaluation).items()}  # noqa: S704 - our own, escaped by matplotlib
+    return template("report.html").render(
+        e=evaluation,
+        c=evaluation.calibration,
+        css=stylesheet(),
+        plots=drawn,
+        pairings=pairings,
+        sections=sections,
+        why=WHY,
+        enough=ENOUGH,
+        titles=wording.TITLES,
+        meanings=wording.MEANINGS,
+        percent=wording.percent,
+        span=wording.span,
+        share_of_uploads=wording.prevalence,
+        remark=wording.stands_out,
+        count=wording.count,
+        value=wording.measure_value,
+        span_of=wording.measure_span,
+        purpose=wording.purpose,
+        signed=wording.signed,
+        plain=lambda value: wording.MISSING if value is None else f"{value:.3f}",
+    )
+
+
+@cache
+def template(name: str) -> Template:
+    """A template of this package, escaping everything."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string((_FOLDER / name).read_text(encoding="utf-8"))
+
+
+@cache
+def stylesheet() -> Markup:
+    """The stylesheet of this package's pages, to be put into them."""
+    return Markup((_FOLDER / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
+
+
+__all__ = ["Section", "render", "stylesheet", "template"]
