@@ -3,7 +3,7 @@
 McNemar's test looks at the items on which just one of the two is right; exact, from the binomial
 distribution, it holds for any number of them. The paired bootstrap draws the same items for both and gives
 every measure's difference an interval. Test one question, or divide the p-value's limit by the number of
-questions.
+questions. McNemar's test takes items as independent: with clusters, believe the bootstrap.
 """
 
 import math

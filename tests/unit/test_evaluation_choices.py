@@ -58,9 +58,9 @@ def test_a_threshold_for_a_budget_flags_as_much_as_it_allows(part, budget, preva
 
 def test_a_cautious_choice_does_not_believe_in_a_lucky_top() -> None:
     part = drawn(600, apart=2.0)
-    bold = for_precision(part.scores, part.labels, target=0.5, prevalence=0.01)
-    with pytest.raises(Unreachable, match="the best is"):
-        for_precision(part.scores, part.labels, target=0.5, prevalence=0.01, cautious=True)
+    bold = for_precision(part.scores, part.labels, target=0.6, prevalence=0.01)
+    with pytest.raises(Unreachable, match="the best lower end of an interval is"):
+        for_precision(part.scores, part.labels, target=0.6, prevalence=0.01, cautious=True)
     careful = for_precision(part.scores, part.labels, target=0.15, prevalence=0.01, cautious=True)
     assert bold.false_positive_rate < careful.false_positive_rate
     assert precision_at(confusion(part.scores, part.labels, careful.threshold), 0.01).low >= 0.15
