@@ -3,7 +3,10 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -252,6 +255,12 @@ def test_wording_of_intervals() -> None:
     assert wording.span(wilson(15, 50)) == "19.1–43.8\u202f%"
     assert wording.estimate(Estimate(None, 0, 1)) == wording.MISSING
     assert wording.signed(-0.5) == "−0.500"
+
+
+def test_reports_can_be_made_where_there_is_no_torch() -> None:
+    modules = "card, comparison, compare, evaluate, report"
+    code = f"import sys; from classifier.evaluation import {modules}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
 
 
 def runs_of(name: str, accuracies: list[float], **more) -> list[comparison.Run]:
