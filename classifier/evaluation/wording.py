@@ -117,11 +117,6 @@ def signed(value: float | None, digits: int = 3) -> str:
     return MISSING if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def size(size_bytes: int | None) -> str:
-    """A size in decimal megabytes."""
-    return MISSING if size_bytes is None else f"{size_bytes / 1e6:,.1f}{_THIN}MB"
-
-
 __all__ = [
     "MEANINGS",
     "MISSING",
@@ -134,7 +129,6 @@ __all__ = [
     "prevalence",
     "purpose",
     "signed",
-    "size",
     "span",
     "stands_out",
 ]
