@@ -210,3 +210,13 @@ def test_the_test_set_is_written_apart_and_sealed(tmp_path: Path, suffix: str) -
     assert write_split(training, tmp_path / f"other{suffix}")[1] is None
     with pytest.raises(DatasetError, match="no split"):
         write_split(many(), path)
+
+
+def test_training_code_has_no_way_to_the_sealed_test_set() -> None:
+    """It goes through `Dataset.for_training`; what opens a test set is for `classifier.evaluation` alone."""
+    sources = sorted((Path(__file__).parents[2] / "classifier" / "training").rglob("*.py"))
+    assert sources
+    for path in sources:
+        text = path.read_text(encoding="utf-8")
+        assert "for_evaluation" not in text, path
+        assert "sealed_path" not in text, path
