@@ -80,14 +80,16 @@ class DecodeSummary:
     Attributes:
         kind: What the bytes were.
         decoder: `pillow`, `opencv` or `pyav`.
-        frames: How many frames were handed out.
-        duration_s: Length of a video or animation as far as known.
-        decode_s: CPU seconds the worker spent.
-        truncated: True where decoding ended before the end of the file (damage, a cap, an early stop).
+        frames: How many frames were handed out; after an early stop, how many count.
+        duration_s: Length of a video or animation as far as known; after an early stop, as it was known with
+            the first frames.
+        decode_s: CPU seconds the workers spent.
+        truncated: True where decoding ended before the end of the file (damage, a cap), and after an early
+            stop, except for a still picture: however far the decoder had got by then, nothing behind counts.
         mode: Of videos and animations, how the moments were chosen: `exact` or `economical`; else empty.
         largest_gap_s: The longest time in seconds between two looks, from the start to the last frame; None
-            where nothing moves or decoding did not end. A frame held for long counts as one look, unless the
-            file states its duration.
+            where nothing moves, decoding did not end, or it was stopped early. A frame held for long counts
+            as one look, unless the file states its duration.
         covered_share: Share of the length that lies in no gap longer than intended, 0 to 1; None as above.
     """
 

@@ -1,17 +1,38 @@
 """How much of a video has been looked at: the largest gap and the share seen; pure.
 
 A score without this would claim more than it knows. A frame that the file says is shown for long covers that
-time: a still picture of an hour has no gap.
+time: a still picture of an hour has no gap. Looks are kept in milliseconds, so that those of several jobs
+together tell exactly what one job would have told.
 """
 
-from bisect import insort
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What one of several jobs on a film has looked at.
+
+    Attributes:
+        looks_ms: From when until when each, in milliseconds.
+        end_s: Where the last frame of the film begins, in seconds.
+        allowed_gap_s: What a gap may last by plan, in seconds.
+    """
+
+    looks_ms: tuple[tuple[int, int], ...]
+    end_s: float
+    allowed_gap_s: float
 
 
 class Coverage:
     """Collects the moments looked at, in any order; memory grows with the frames, not with the length."""
 
     def __init__(self) -> None:
-        self._looks_s: list[tuple[float, float]] = []
+        self._until_ms: dict[int, int] = {}
+
+    @property
+    def looks_ms(self) -> tuple[tuple[int, int], ...]:
+        """From when until when each look was, in milliseconds, by time; one for each time."""
+        return tuple(sorted(self._until_ms.items()))
 
     def add(self, from_s: float, until_s: float | None = None) -> None:
         """Note a look.
@@ -20,7 +41,17 @@ class Coverage:
             from_s: When the frame begins, in seconds.
             until_s: Until when it is known to be shown; None for its beginning alone.
         """
-        insort(self._looks_s, (from_s, max(from_s, from_s if until_s is None else until_s)))
+        from_ms = round(max(from_s, 0.0) * 1000)
+        self._add_ms(from_ms, from_ms if until_s is None else round(until_s * 1000))
+
+    def include(self, looks: Looks) -> None:
+        """Note what another job has looked at.
+
+        Args:
+            looks: Its looks.
+        """
+        for from_ms, until_ms in looks.looks_ms:
+            self._add_ms(from_ms, until_ms)
 
     def gaps_s(self, end_s: float) -> list[float]:
         """The times between neighbouring looks, from the start to the end.
@@ -32,9 +63,9 @@ class Coverage:
             Seconds, none negative; the whole length where there was no look.
         """
         gaps_s, seen_s = [], 0.0
-        for from_s, until_s in self._looks_s:
-            gaps_s.append(max(from_s - seen_s, 0.0))
-            seen_s = max(seen_s, until_s)
+        for from_ms, until_ms in self.looks_ms:
+            gaps_s.append(max(from_ms / 1000 - seen_s, 0.0))
+            seen_s = max(seen_s, until_ms / 1000)
         return [*gaps_s, max(end_s - seen_s, 0.0)]
 
     def largest_gap_s(self, end_s: float) -> float:
@@ -58,11 +89,14 @@ class Coverage:
         Returns:
             0.0 to 1.0.
         """
-        if not self._looks_s:
+        if not self._until_ms:
             return 0.0
         missed_s = sum(max(gap_s - allowed_gap_s, 0.0) for gap_s in self.gaps_s(end_s))
-        length_s = max(end_s, self._looks_s[-1][1])
+        length_s = max(end_s, self._until_ms[max(self._until_ms)] / 1000)
         return 1.0 - min(missed_s / length_s, 1.0) if length_s > 0 else 1.0
 
+    def _add_ms(self, from_ms: int, until_ms: int) -> None:
+        self._until_ms[from_ms] = max(from_ms, until_ms, self._until_ms.get(from_ms, 0))
 
-__all__ = ["Coverage"]
+
+__all__ = ["Coverage", "Looks"]

@@ -12,6 +12,7 @@ from classifier.decode.animation import decode_animation
 from classifier.decode.image import decode_image
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Picture, Report
+from classifier.decode.segments import Segment
 from classifier.decode.sniff import HEAD_BYTES, Sniffed, sniff_file
 from classifier.errors import DecodeError
 from classifier.preprocess import Preprocess
@@ -19,7 +20,11 @@ from classifier.values import Frame, MediaPart
 
 
 def decode(
-    parts: Sequence[MediaPart], preprocess: Preprocess, limits: DecodeLimits, report: Report
+    parts: Sequence[MediaPart],
+    preprocess: Preprocess,
+    limits: DecodeLimits,
+    report: Report,
+    segment: Segment | None = None,
 ) -> Iterator[Frame]:
     """Decode a file.
 
@@ -28,34 +33,37 @@ def decode(
         preprocess: Prepares every picture.
         limits: What is allowed.
         report: Filled in on the way.
+        segment: Which part of a film to decode, see `decode_video`; None for the whole.
 
     Yields:
         Frames in the order of pages or time.
 
     Raises:
-        DecodeError: Where there is not a single frame.
+        DecodeError: Where there is not a single frame, unless that is a later segment.
     """
-    frames = 0
+    frames, capped = 0, False
     first_error: DecodeError | None = None
     for part in parts:
         if frames >= limits.max_frames:
             report.truncated = True
             break
         try:
-            for picture in pictures(part, limits, report):
-                frames += 1
-                yield _frame(picture, part, preprocess)
-                if frames >= limits.max_frames:
+            for picture in pictures(part, limits, report, segment):
+                capped = frames >= limits.max_frames
+                if capped:
                     break
+                frames += 1
+                if len(parts) > 1:
+                    report.kind = "document"
+                yield _frame(picture, part, preprocess)
         except DecodeError as error:
             first_error = first_error or error
-    if len(parts) > 1:
-        report.kind = "document"
+    report.truncated = report.truncated or capped
     if first_error is not None:
         if not frames:
             raise _without_paths(first_error, parts)
         report.truncated = True
-    if not frames:
+    if not frames and not (segment is not None and segment.index > 0):
         raise DecodeError("undecodable", "the file holds no picture")
 
 
@@ -67,13 +75,16 @@ def _without_paths(error: DecodeError, parts: Sequence[MediaPart]) -> DecodeErro
     return DecodeError(error.code, message)
 
 
-def pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[Picture]:
+def pictures(
+    part: MediaPart, limits: DecodeLimits, report: Report, segment: Segment | None = None
+) -> Iterator[Picture]:
     """Decode one part by the decoder that its bytes call for.
 
     Args:
         part: The part; its path is absolute.
         limits: What is allowed.
         report: Filled in on the way.
+        segment: As for `decode`.
 
     Yields:
         Its pictures.
@@ -96,7 +107,7 @@ def pictures(part: MediaPart, limits: DecodeLimits, report: Report) -> Iterator[
             # Loaded with the first video only: most workers never see one, and it costs 20 MB.
             from classifier.decode.video import decode_video
 
-            yield from decode_video(part.path, sniffed.name, limits, report, source=source)
+            yield from decode_video(part.path, sniffed.name, limits, report, source=source, segment=segment)
         else:
             raise _refusal(sniffed)
     except OSError as error:

@@ -27,8 +27,8 @@ class DecodeLimits:
     Attributes:
         memory_bytes: Address space of a worker (about 0.5 GB of it are libraries, mapped and mostly
             untouched).
-        cpu_s: CPU time of one job in seconds.
-        wall_s: Longest time in seconds that a job may keep its reader waiting, added up over the job.
+        cpu_s: CPU time of one file in seconds; where several jobs decode it, each has its share.
+        wall_s: Longest time in seconds that a file may keep its reader waiting, added up; shared likewise.
         max_pixels: Largest picture, width x height.
         max_frames: Most frames handed out for one file.
         jobs_per_worker: A worker is replaced after so many files.
@@ -110,14 +110,17 @@ def confine(limits: DecodeLimits) -> None:
         _lower(resource.RLIMIT_AS, limits.memory_bytes)
 
 
-def allow_cpu(limits: DecodeLimits) -> None:
-    """Give the calling process the CPU time of one more job; the kernel sends SIGXCPU when it is used up.
+def allow_cpu(limits: DecodeLimits, jobs: int = 1, since_s: float | None = None) -> None:
+    """Give the calling process the CPU time of one job; the kernel sends SIGXCPU when it is used up.
 
     Args:
-        limits: What is allowed.
+        limits: What is allowed for a file.
+        jobs: By how many jobs the file is decoded; each may take its share.
+        since_s: The process' CPU time in seconds from which on to count; None: from now.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    soft = math.ceil(time.process_time() + limits.cpu_s)
+    since_s = time.process_time() if since_s is None else since_s
+    soft = math.ceil(since_s + limits.cpu_s / jobs)
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from classifier.decode.coverage import Looks
 from classifier.values import CoverageMode, MediaKind, Pixels
 
 _ORIENTATION_TAG = 0x0112
@@ -54,6 +55,8 @@ class Report:
         mode: How moments were chosen, see `DecodeSummary.mode`.
         largest_gap_s: See `DecodeSummary.largest_gap_s`.
         covered_share: See `DecodeSummary.covered_share`.
+        segments: Into how many jobs the film is cut; 1 where this job does it all.
+        looks: What was looked at, where other jobs decode the rest; set at the end.
     """
 
     kind: MediaKind = "image"
@@ -63,6 +66,8 @@ class Report:
     mode: CoverageMode = ""
     largest_gap_s: float | None = None
     covered_share: float | None = None
+    segments: int = 1
+    looks: Looks | None = None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -17,6 +17,7 @@ from typing import Any
 
 from classifier.decode import area, wire
 from classifier.decode.limits import DecodeLimits
+from classifier.decode.segments import Segment
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 # Room for some frames, so that the worker decodes on while the model is busy.
@@ -92,19 +93,28 @@ class WorkerProcess:
             raise WorkerGone(str(values.get("message", "it sent something else than its readiness")))
         self.is_ready = True
 
-    def send_job(self, parts: Sequence[tuple[str, int | None, int | None]], preprocessing: str) -> None:
+    def send_job(
+        self,
+        parts: Sequence[tuple[str, int | None, int | None]],
+        preprocessing: str,
+        segment: Segment | None = None,
+    ) -> None:
         """Hand it a file.
 
         Args:
             parts: Absolute path, page and, for a part that is not whole yet, size in bytes of each part.
             preprocessing: Id in `classifier.preprocess`.
+            segment: Which part of a film it is to decode; None for the whole.
 
         Raises:
             WorkerGone: Where it has ended.
         """
         self.jobs = next(self._numbers)
         self._copied_slots = 0
-        self._send({"job": self.jobs, "parts": list(parts), "preprocessing": preprocessing})
+        job: dict[str, Any] = {"job": self.jobs, "parts": list(parts), "preprocessing": preprocessing}
+        if segment is not None:
+            job["segment"] = [segment.index, segment.at_most]
+        self._send(job)
 
     def stop_job(self) -> None:
         """Ask it to end its present job soon; frames on their way still arrive.
@@ -126,6 +136,18 @@ class WorkerProcess:
         """
         self._expect_reader()
         self._send({"until": until})
+
+    def says_something(self, timeout_s: float) -> bool:
+        """Wait until there is something to receive, be it the news that it has ended.
+
+        Args:
+            timeout_s: How long in seconds.
+
+        Returns:
+            False where there is nothing yet.
+        """
+        with self._using:
+            return self._output.closed or bool(self._poll.poll(timeout_s * 1000))
 
     def receive(self, timeout_s: float) -> tuple[wire.Header, dict[str, Any], bytearray]:
         """Wait for its next message.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from classifier.decode.coverage import Coverage
 from classifier.decode.sampling import Sampler
+from classifier.decode.segments import Segment
 
 _HOUR_S = 3600.0
 # What a jump ahead counts that is too long to be true: long enough for both its sides to be looked at.
@@ -18,7 +19,9 @@ class Progress:
 
     Attributes:
         sampler: Chooses the frames; it keeps its grid across decoders.
-        cpu_until_s: Process CPU time from which on decoding every frame is too dear.
+        began_s: Process CPU time at which the job began.
+        allowed_s: CPU seconds after which decoding as planned is too dear; where the film is cut, that is for
+            all its segments together.
         seen_s: Time of the last frame decoded, None before the first.
         given_s: Time of the last frame handed out, None before the first.
         errors: Damaged packets met.
@@ -26,10 +29,13 @@ class Progress:
         coverage: The moments looked at.
         allowed_gap_s: What the time between two looks may be by plan; None where there is no plan.
         end_s: When the last frame begins, where it was found out beforehand.
+        segment: Which part of the film is wanted; None for the whole.
+        segments: Into how many parts it is cut.
     """
 
     sampler: Sampler
-    cpu_until_s: float = math.inf
+    began_s: float = 0.0
+    allowed_s: float = math.inf
     seen_s: float | None = None
     given_s: float | None = None
     errors: int = 0
@@ -37,6 +43,8 @@ class Progress:
     coverage: Coverage = field(default_factory=Coverage)
     allowed_gap_s: float | None = None
     end_s: float | None = None
+    segment: Segment | None = None
+    segments: int = 1
 
     @property
     def complete(self) -> bool:
@@ -48,8 +56,9 @@ class Progress:
         self.errors += 1
 
     def too_dear(self) -> bool:
-        """Whether the allowance for decoding every frame is used up; noted in `gave_up`."""
-        self.gave_up = self.gave_up or time.process_time() > self.cpu_until_s
+        """Whether the allowance for decoding as planned is used up; noted in `gave_up`."""
+        spent_s = time.process_time() - self.began_s
+        self.gave_up = self.gave_up or spent_s > self.allowed_s / self.segments
         return self.gave_up
 
     def short_of(self, duration_s: float | None, tolerance_s: float, tolerance_share: float) -> bool:

@@ -1,36 +1,27 @@
 """The pool of decode workers: a file that crashes, hangs or explodes costs that file, never the daemon.
 
 Workers are plain processes with a bare environment and without torch. The pool trusts nothing they say (see
-`wire`), watches the wall clock, and replaces a worker that dies, misbehaves or has done enough jobs.
+`wire` and `stream`), and replaces a worker that dies, misbehaves or has done enough jobs.
 """
 
 import contextlib
 import logging
-import signal
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-from classifier.decode import wire
 from classifier.decode.limits import DecodeLimits
-from classifier.decode.picture import Report
-from classifier.decode.process import WorkerGone, WorkerProcess, WorkerTimeout
-from classifier.errors import ClassifierError, DecodeCode, DecodeError
-from classifier.values import BlockSource, DecodeSummary, Frame, MediaPart
+from classifier.decode.process import WorkerGone, WorkerProcess
+from classifier.decode.segments import Segment
+from classifier.decode.stream import DecodePoolClosed, DecodeStream, size_bytes
+from classifier.errors import ClassifierError
+from classifier.values import MediaPart
 
 _log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 120.0
-# After an early stop, a worker that is deep in a decoder is not waited for longer than it takes to start
-# another.
-_STOP_GRACE_S = 2.0
 _RESPAWN_PAUSE_S = 1.0
-
-
-class DecodePoolClosed(ClassifierError):
-    """The pool was closed before the job was done; the file is not to blame."""
 
 
 class DecodePool:
@@ -48,6 +39,7 @@ class DecodePool:
         self._workers = workers
         self._changed = threading.Condition()
         self._idle: list[WorkerProcess] = []
+        self._waiting = 0
         self._all: set[WorkerProcess] = set()
         self._closed = False
         self._restarts = 0
@@ -69,6 +61,17 @@ class DecodePool:
         """How many worker processes there are at the moment."""
         with self._changed:
             return len(self._all)
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes there are meant to be."""
+        return self._workers
+
+    @property
+    def idle_workers(self) -> int:
+        """How many workers nobody has or waits for at the moment."""
+        with self._changed:
+            return max(len(self._idle) - self._waiting, 0)
 
     @property
     def restarts(self) -> int:
@@ -96,12 +99,16 @@ class DecodePool:
             memory = f"(it may use {self._limits.memory_bytes} bytes of memory)"
             raise ClassifierError(f"a decode worker does not start {memory}: {error}") from error
 
-    def open(self, parts: Sequence[MediaPart], preprocessing: str) -> "DecodeStream":
+    def open(
+        self, parts: Sequence[MediaPart], preprocessing: str, segment: Segment | None = None
+    ) -> DecodeStream:
         """Begin to decode a file; waits for a free worker.
 
         Args:
             parts: Its parts, at least one.
             preprocessing: Id in `classifier.preprocess`.
+            segment: Which part of a film to decode, see `DecodeStream.segments`; None for the whole file,
+                which is all that can be had of several parts or of one that is fetched meanwhile.
 
         Returns:
             The stream of its frames; use it in a `with` statement or read it to the end.
@@ -109,14 +116,40 @@ class DecodePool:
         Raises:
             ClassifierError: Where the pool is closed (`DecodePoolClosed`) or workers do not start any more.
         """
+        stream = self._open(parts, preprocessing, segment, wait=True)
+        assert stream is not None
+        return stream
+
+    def open_if_idle(
+        self, parts: Sequence[MediaPart], preprocessing: str, segment: Segment | None = None
+    ) -> DecodeStream | None:
+        """Begin to decode a file if there is a worker that nobody else waits for.
+
+        Args:
+            parts: As for `open`.
+            preprocessing: As for `open`.
+            segment: As for `open`.
+
+        Returns:
+            The stream of its frames, None where all workers are busy or wanted.
+
+        Raises:
+            ClassifierError: As for `open`.
+        """
+        return self._open(parts, preprocessing, segment, wait=False)
+
+    def _open(
+        self, parts: Sequence[MediaPart], preprocessing: str, segment: Segment | None, *, wait: bool
+    ) -> DecodeStream | None:
         if not parts:
             raise ValueError("nothing to decode")
-        job = [(str(part.path.absolute()), part.page, _size_bytes(part.source)) for part in parts]
-        while True:
-            worker = self._checkout()
+        if segment is not None and (len(parts) > 1 or parts[0].source is not None):
+            raise ValueError("only a single file that is whole can be cut")
+        job = [(str(part.path.absolute()), part.page, size_bytes(part.source)) for part in parts]
+        while (worker := self._checkout(wait=wait)) is not None:
             try:
                 worker.wait_ready(START_TIMEOUT_S)
-                worker.send_job(job, preprocessing)
+                worker.send_job(job, preprocessing, segment)
             except WorkerGone as error:
                 # It died while idle: no file is to blame. One that never got ready will not do better next
                 # time.
@@ -125,7 +158,8 @@ class DecodePool:
                 if never_ready and not self.is_closed:
                     raise ClassifierError(f"decode workers do not start any more: {error}") from error
                 continue
-            return DecodeStream(self, worker, self._limits, [part.source for part in parts])
+            return DecodeStream(self, worker, self._limits, [part.source for part in parts], segment)
+        return None
 
     def close(self) -> None:
         """End all workers, also those in the middle of a job, and wait until they are gone."""
@@ -171,10 +205,14 @@ class DecodePool:
         with contextlib.suppress(RuntimeError):  # the starter was shut down meanwhile
             self._starter.submit(self._respawn)
 
-    def _checkout(self) -> WorkerProcess:
+    def _checkout(self, *, wait: bool) -> WorkerProcess | None:
         with self._changed:
+            if not wait and not self._closed and len(self._idle) <= self._waiting:
+                return None
+            self._waiting += 1
             while not self._idle and not self._closed:
                 self._changed.wait()
+            self._waiting -= 1
             if self._closed:
                 raise DecodePoolClosed("the decode pool is closed")
             # The one used last is the one whose memory is warm.
@@ -203,185 +241,6 @@ class DecodePool:
                     self._changed.wait_for(lambda: self._closed, _RESPAWN_PAUSE_S)
             else:
                 return
-
-
-class DecodeStream:
-    """The frames of one file, in lists of one to eight as they come. Leaving early stops the job.
-
-    Made by `DecodePool.open`. The time the reader takes between lists does not count against the wall clock,
-    and while it is busy the worker decodes ahead by no more than the shared area or the pipe holds, and one
-    list. Where a part is not whole yet, the worker's questions for missing bytes are answered while the
-    reader waits; that time counts neither against its CPU time nor against its wall clock, but the source
-    bounds it.
-    """
-
-    def __init__(
-        self,
-        pool: DecodePool,
-        worker: WorkerProcess,
-        limits: DecodeLimits,
-        sources: Sequence[BlockSource | None],
-    ) -> None:
-        self._pool = pool
-        self._worker: WorkerProcess | None = worker
-        self._limits = limits
-        self._sources = sources
-        self._sizes = [_size_bytes(source) for source in sources]
-        # An honest worker asks for nothing twice.
-        self._needs_left = sum(-(-(size or 0) // wire.NEED_BYTES) for size in self._sizes)
-        self._waited_s = 0.0
-        self._frames = 0
-        self._status = wire.Status(Report(), 0.0)
-
-    def __enter__(self) -> "DecodeStream":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[list[Frame]]:
-        return self
-
-    @property
-    def summary(self) -> DecodeSummary:
-        """What is known of the job; final after the last list or after `close`."""
-        report = self._status.report
-        return DecodeSummary(
-            kind=report.kind,
-            decoder=report.decoder,
-            frames=self._frames,
-            duration_s=report.duration_s,
-            decode_s=self._status.cpu_s,
-            truncated=report.truncated,
-            mode=report.mode,
-            largest_gap_s=report.largest_gap_s,
-            covered_share=report.covered_share,
-        )
-
-    def __next__(self) -> list[Frame]:
-        """The next list of frames.
-
-        Raises:
-            DecodeError: Where the file cannot be decoded (further).
-            DecodePoolClosed: Where the pool was closed meanwhile.
-            ClassifierError: Where the worker does not know the preprocessing.
-            Exception: A source's own, where bytes that the decoder needs cannot be had.
-            StopIteration: At the end.
-        """
-        worker = self._worker
-        if worker is None:
-            raise StopIteration
-        try:
-            header, values, pixels = self._receive(worker)
-            while header.kind == wire.NEED:
-                self._supply(worker, values)
-                header, values, pixels = self._receive(worker)
-            if header.kind == wire.FRAMES:
-                frames = wire.unpack_frames(values, pixels)
-                self._status = wire.unpack_status(values)
-                self._frames += len(frames)
-                if self._frames > self._limits.max_frames:
-                    raise wire.WireError(f"{self._frames} frames")  # noqa: TRY301
-                return frames
-            if header.kind == wire.END:
-                self._status = wire.unpack_status(values)
-                self._release(healthy="retire" not in values)
-                raise StopIteration
-            if header.kind == wire.FAILED:
-                code, message = wire.unpack_failure(values)
-                self._release(healthy="retire" not in values)
-                raise DecodeError(code, message)
-            if header.kind == wire.BROKEN:
-                self._release(healthy=True)
-                raise ClassifierError(str(values.get("message")))
-            raise wire.WireError(f"unexpected {header.kind!r}")  # noqa: TRY301
-        except WorkerTimeout as error:
-            self._release(healthy=False)
-            message = f"decoding took longer than {self._limits.wall_s:g} s"
-            raise DecodeError("timeout", message) from error
-        except WorkerGone as error:
-            raise self._blame(worker) from error
-        except wire.WireError as error:
-            _log.error("decode_worker_misbehaved", extra={"reason": str(error), "pid": worker.pid})
-            self._release(healthy=False)
-            raise DecodeError("undecodable", "the decoder answered nonsense") from error
-
-    def close(self) -> None:
-        """Stop the job if it is not done; does nothing after the end."""
-        worker = self._worker
-        if worker is None:
-            return
-        healthy = missed = False
-        last = None
-        with contextlib.suppress(WorkerGone, wire.WireError):
-            worker.stop_job()
-            deadline_s = time.monotonic() + _STOP_GRACE_S
-            while last is None:
-                header, values, _ = worker.receive(max(deadline_s - time.monotonic(), 0.0))
-                if header.kind == wire.FRAMES:
-                    missed = True
-                elif header.kind == wire.NEED:
-                    worker.answer_need(None)
-                else:
-                    healthy = "retire" not in values
-                    last = wire.unpack_status(values) if header.kind == wire.END else self._status
-        # A reader that has seen everything, and only did not ask for more, has not cut anything off.
-        complete = last is not None and last is not self._status and not missed
-        self._status = last or self._status
-        self._status.report.truncated = self._status.report.truncated or not complete
-        self._release(healthy)
-
-    def _receive(self, worker: WorkerProcess) -> tuple[wire.Header, dict[str, object], bytearray]:
-        began_s = time.monotonic()
-        try:
-            return worker.receive(max(self._limits.wall_s - self._waited_s, 0.0))
-        finally:
-            self._waited_s += time.monotonic() - began_s
-
-    def _supply(self, worker: WorkerProcess, values: dict[str, object]) -> None:
-        """Bring the bytes that the worker asks for; where they cannot be had, end the job."""
-        part, offset, length = wire.unpack_need(values, self._sizes)
-        self._needs_left -= 1
-        if self._needs_left < 0:
-            raise wire.WireError("it asks for the same bytes again and again")
-        source = self._sources[part]
-        assert source is not None  # it has a size
-        until = None
-        try:
-            until = source.ensure(offset, length)
-        finally:
-            if until is None:
-                with contextlib.suppress(WorkerGone, wire.WireError):
-                    worker.answer_need(None)
-                self.close()
-        worker.answer_need(until)
-
-    def _release(self, healthy: bool) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            self._pool.give_back(worker, healthy)
-
-    def _blame(self, worker: WorkerProcess) -> ClassifierError:
-        """Why the worker died in the middle of the job."""
-        status = worker.exit_status()
-        self._release(healthy=False)
-        if self._pool.is_closed:
-            return DecodePoolClosed("the decode pool was closed while the file was being decoded")
-        code: DecodeCode = "undecodable"
-        reason = f"exit status {status}"
-        if status < 0:
-            reason = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-        message = f"the decoder crashed ({reason})"
-        if status == -signal.SIGXCPU:
-            code, message = "timeout", f"decoding took more than {self._limits.cpu_s:g} s of CPU time"
-        _log.warning("decode_worker_died", extra={"pid": worker.pid, "reason": reason, "code": code})
-        return DecodeError(code, message)
-
-
-def _size_bytes(source: BlockSource | None) -> int | None:
-    return None if source is None else source.size_bytes
 
 
 __all__ = ["START_TIMEOUT_S", "DecodePool", "DecodePoolClosed", "DecodeStream"]

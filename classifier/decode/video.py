@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from classifier.decode.container import VideoStream, find_video
+from classifier.decode.coverage import Looks
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Picture, Report
 from classifier.decode.progress import Progress
 from classifier.decode.sampling import Sampler
+from classifier.decode.segments import Segment
 from classifier.decode.video_pyav import PyAvGroupDecoder, PyAvSequentialDecoder
 from classifier.errors import DecodeError
 from classifier.values import BlockSource
@@ -86,6 +88,7 @@ def decode_video(
     decoders: Sequence[VideoDecoder] = DECODERS,
     *,
     source: BlockSource | None = None,
+    segment: Segment | None = None,
 ) -> Iterator[Picture]:
     """Decode a video.
 
@@ -96,13 +99,16 @@ def decode_video(
         report: Filled in on the way; coverage at the end, also where the reader leaves early.
         decoders: Tried in this order until one yields a picture.
         source: What brings the bytes of the file that are still missing; None where it is whole.
+        segment: Which part of the film to decode, if it can be cut; None for the whole. Where it was cut, the
+            report says so before the first frame.
 
     Yields:
         Frames as uint8 (height, width, 3), BGR, upright, with their times; ascending unless the limits ask
         for another order.
 
     Raises:
-        DecodeError: `audio`, `too_large` or `undecodable`.
+        DecodeError: `audio`, `too_large` or `undecodable`; a later segment without any frame is none: it
+            would be a gap in the middle of a film.
     """
     report.kind = "video"
     stream = find_video(path, format_name, source)
@@ -111,23 +117,26 @@ def decode_video(
     report.duration_s, report.mode = stream.duration_s, limits.sampling_mode
     progress = Progress(
         Sampler(stream.duration_s, limits.max_frames, limits.sampling_interval_s),
-        cpu_until_s=time.process_time() + _AS_PLANNED_CPU_SHARE * limits.cpu_s,
+        began_s=time.process_time(),
+        allowed_s=_AS_PLANNED_CPU_SHARE * limits.cpu_s,
+        segment=segment,
     )
-    ended = False
+    ended, is_later = False, segment is not None and segment.index > 0
     try:
         for decoder in decoders:
             for picture in decoder.pictures(path, format_name, stream, limits, progress):
-                report.decoder = report.decoder or decoder.name
+                report.decoder, report.segments = report.decoder or decoder.name, progress.segments
                 if picture.at_s is not None:
                     progress.coverage.add(picture.at_s)
                 yield picture
-            if report.decoder:
+            # Once PyAV has begun a film, its rest is PyAV's, even if nothing comes of it.
+            if report.decoder or is_later:
                 break
         ended = True
     finally:
         _conclude(report, stream, limits, progress)
         report.truncated = report.truncated or not ended
-    if not report.decoder:
+    if not report.decoder and not is_later:
         raise DecodeError("undecodable", f"neither OpenCV nor PyAV decodes a frame of the {format_name} file")
 
 
@@ -142,6 +151,9 @@ def _conclude(report: Report, stream: VideoStream, limits: DecodeLimits, progres
     allowed_s = progress.allowed_gap_s
     if allowed_s is None:
         allowed_s = limits.sampling.step_s(end_s) + 2 * stream.frame_s
+    report.segments = progress.segments
+    if progress.segments > 1:
+        report.looks = Looks(progress.coverage.looks_ms, end_s, allowed_s)
     report.largest_gap_s = progress.coverage.largest_gap_s(end_s)
     report.covered_share = progress.coverage.share(end_s, allowed_s)
     report.truncated = progress.gave_up or progress.errors > 0 or short

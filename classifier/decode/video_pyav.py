@@ -4,7 +4,7 @@ Both step over damaged packets. The second is for files whose clock is missing o
 decoded and timed by `FrameClock`, and when that becomes too dear, keyframes alone are looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -27,8 +27,9 @@ from classifier.decode.container import (
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Picture
 from classifier.decode.progress import FrameClock, Progress
-from classifier.decode.video_groups import GroupDecoder
-from classifier.decode.video_index import read_index
+from classifier.decode.segments import Piece, cut, pieces
+from classifier.decode.video_groups import GroupDecoder, Shown
+from classifier.decode.video_index import VideoIndex, read_index
 from classifier.decode.video_plan import Group, keyframes_only, plan_video
 from classifier.decode.video_scale import FrameScaler
 
@@ -55,14 +56,18 @@ class PyAvGroupDecoder:
             plan = plan_video(index.keys, index.end_s, limits.sampling, index.slack_s)
             progress.allowed_gap_s = plan.allowed_gap_s + 2 * stream.frame_s
             progress.end_s, progress.seen_s = index.end_s, index.shown_until_s
-            decoder = GroupDecoder(container, video, stream.frame_s, index.seeks_exactly, progress)
             scaler = FrameScaler(limits)
-            for group in _affordable(plan.groups, progress):
-                for shown in decoder.shown(group):
+            own, rest = _own(plan.groups, stream, progress)
+            for film in (own, rest):
+                for shown in _shown(container, video, stream, index, film, progress):
                     progress.coverage.add(shown.at_s, shown.until_s)
                     if not shown.repeated:
                         progress.given_s = shown.at_s
                         yield scaler.picture(shown.frame, shown.at_s)
+                if progress.given_s is not None or not rest:
+                    return
+                # Nothing in the first segment, and nobody knows yet that there are others: take them all.
+                progress.segments = 1
 
 
 class PyAvSequentialDecoder:
@@ -79,13 +84,40 @@ class PyAvSequentialDecoder:
             yield from keyframes(path, format_name, stream, limits, progress)
 
 
-def _affordable(groups: tuple[Group, ...], progress: Progress) -> Iterator[Group]:
-    """The groups as planned; once that is too dear, the keyframes of some of the rest."""
-    for number, group in enumerate(groups):
-        if progress.too_dear():
-            yield from keyframes_only(groups[number:], _KEYFRAMES_AT_MOST)
-            return
-        yield group
+def _own(
+    groups: Sequence[Group], stream: VideoStream, progress: Progress
+) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """The pieces of the segment that is wanted, and those left if it is the first."""
+    # Beginning anew may read elsewhere in the file, and where bytes come over the network, those are dear.
+    film = pieces(groups) if stream.source is None else (tuple(groups),)
+    segment = progress.segment
+    if segment is None:
+        return film, ()
+    segments = cut(film, segment.at_most)
+    progress.segments = len(segments)
+    if segment.index == 0:
+        return segments[0], tuple(chain.from_iterable(segments[1:]))
+    return (segments[segment.index] if segment.index < len(segments) else ()), ()
+
+
+def _shown(
+    container: av.container.InputContainer,
+    video: av.video.stream.VideoStream,
+    stream: VideoStream,
+    index: VideoIndex,
+    film: tuple[Piece, ...],
+    progress: Progress,
+) -> Iterator[Shown]:
+    """Decode the pieces as planned; once that is too dear, the keyframes of some of the rest."""
+    for number, piece in enumerate(film):
+        decoder = GroupDecoder(container, video, stream.frame_s, index.seeks_exactly, progress)
+        for place, group in enumerate(piece):
+            if progress.too_dear():
+                left = [*piece[place:], *chain.from_iterable(film[number + 1 :])]
+                for key in keyframes_only(left, max(_KEYFRAMES_AT_MOST // progress.segments, 2)):
+                    yield from decoder.shown(key)
+                return
+            yield from decoder.shown(group)
 
 
 def pyav_frames(

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from classifier.decode.coverage import Looks
 from classifier.decode.picture import Report
+from classifier.decode.segments import MAX_LOOKS, MAX_SEGMENTS
 from classifier.errors import DECODE_CODES, DecodeCode
 from classifier.values import CoverageMode, Frame, MediaKind
 
@@ -36,6 +38,7 @@ _KINDS: Mapping[str, MediaKind] = {
 _DECODERS = frozenset({"", "pillow", "pillow-1/2", "pillow-1/4", "pillow-1/8", "opencv", "pyav"})
 _MODES: Mapping[object, CoverageMode] = {"": "", "exact": "exact", "economical": "economical"}
 _MAX_SIDE_PX = 4096
+_MAX_MS = 10**15
 
 
 class WireError(Exception):
@@ -116,7 +119,11 @@ def pack_end(status: Status, *, retire: bool = False) -> bytes:
     Returns:
         The bytes to write.
     """
-    return pack(END, {**_plain(status), "retire": True} if retire else _plain(status))
+    values, looks = _plain(status), status.report.looks
+    if looks is not None:
+        values["looks_ms"] = [time_ms for look_ms in looks.looks_ms for time_ms in look_ms]
+        values |= {"end_s": looks.end_s, "allowed_gap_s": looks.allowed_gap_s}
+    return pack(END, {**values, "retire": True} if retire else values)
 
 
 def pack_need(part: int, offset: int, length: int) -> bytes:
@@ -194,6 +201,9 @@ def unpack_status(values: Mapping[str, Any]) -> Status:
     mode, share = values.get("mode", ""), _seconds(values.get("covered_share"))
     if not isinstance(mode, str) or mode not in _MODES or (share is not None and share > 1):
         raise WireError(f"a report of mode {mode!r}, share {share!r}")
+    segments = values.get("segments", 1)
+    if type(segments) is not int or not 1 <= segments <= MAX_SEGMENTS:
+        raise WireError(f"a film in {segments!r} segments")
     return Status(
         Report(
             _KINDS[kind],
@@ -203,6 +213,8 @@ def unpack_status(values: Mapping[str, Any]) -> Status:
             _MODES[mode],
             _seconds(values.get("largest_gap_s")),
             share,
+            segments,
+            _looks(values),
         ),
         _seconds(values.get("cpu_s")) or 0.0,
     )
@@ -314,9 +326,28 @@ def _described(values: Mapping[str, Any]) -> tuple[list[int], list[Any]]:
     return shape, rows
 
 
+def _looks(values: Mapping[str, Any]) -> Looks | None:
+    """What a job has looked at, where it says so."""
+    times_ms = values.get("looks_ms")
+    if times_ms is None:
+        return None
+    if not (isinstance(times_ms, list) and len(times_ms) % 2 == 0 and len(times_ms) <= 2 * MAX_LOOKS):
+        raise WireError("no looks, or too many")
+    if not all(type(time_ms) is int and 0 <= time_ms <= _MAX_MS for time_ms in times_ms):
+        raise WireError("looks at no time")
+    end_s, allowed_gap_s = _seconds(values.get("end_s")), _seconds(values.get("allowed_gap_s"))
+    if end_s is None or allowed_gap_s is None:
+        raise WireError("looks without an end or a longest gap")
+    looks_ms = tuple(zip(times_ms[::2], times_ms[1::2], strict=True))
+    if any(from_ms > until_ms for from_ms, until_ms in looks_ms):
+        raise WireError("a look that ends before it begins")
+    return Looks(looks_ms, end_s, allowed_gap_s)
+
+
 def _plain(status: Status) -> dict[str, Any]:
     report = status.report
-    return {
+    cut = {} if report.segments == 1 else {"segments": report.segments}
+    return cut | {
         "kind": report.kind,
         "decoder": report.decoder,
         "duration_s": report.duration_s,

@@ -8,6 +8,7 @@ Whatever no decoder catches ends the process; the pool then starts another one.
 """
 
 import ctypes
+import dataclasses
 import importlib
 import json
 import os
@@ -28,6 +29,7 @@ from classifier.decode.area import WorkerArea
 from classifier.decode.limits import DecodeLimits, allow_cpu, confine
 from classifier.decode.picture import Report
 from classifier.decode.remote import RemoteBlocks, SourceGone, Supply
+from classifier.decode.segments import Segment
 from classifier.errors import DecodeError, ModelError
 from classifier.values import Frame, MediaPart
 
@@ -42,6 +44,12 @@ class _Job:
     number: int
     parts: tuple[MediaPart, ...]
     preprocessing: str
+    segment: Segment | None
+
+    @property
+    def jobs(self) -> int:
+        """By how many jobs the file is decoded, as far as known before it is read."""
+        return self.segment.at_most if self.segment is not None and self.segment.index else 1
 
 
 @dataclass(slots=True)
@@ -66,7 +74,7 @@ def main() -> None:
     output.write(wire.pack(wire.READY, {}))
     while True:
         job = _next(jobs)
-        allow_cpu(limits)
+        allow_cpu(limits, job.jobs)
         for message in _messages(job, limits, stopped, area, supply):
             output.write(message)
 
@@ -90,19 +98,20 @@ def _messages(
     started_s = time.thread_time()
     report = Report()
     try:
-        for frames, is_last in _batches(job, limits, report, stopped, area):
+        for frames, noted, is_last in _batches(job, limits, report, stopped, area):
             slot = None
             if area.fits(frames[0]):
                 slot = area.write(frames, lambda: stopped.number >= job.number)
                 if slot is None:
                     report.truncated = True
                     break
-            status = wire.Status(report, time.thread_time() - started_s)
+            cpu_s = time.thread_time() - started_s
+            packed = wire.pack_frames(frames, wire.Status(noted, cpu_s), slot)
             if is_last:
                 # Both at once: the pool then need not be woken twice for a still picture.
-                yield wire.pack_frames(frames, status, slot) + wire.pack_end(status)
+                yield packed + wire.pack_end(wire.Status(report, cpu_s))
                 return
-            yield wire.pack_frames(frames, status, slot)
+            yield packed
     except SourceGone:
         # Nobody reads on. What ffmpeg remembers of the exception must not reach the next file.
         report.truncated = True
@@ -121,27 +130,36 @@ def _messages(
 
 def _batches(
     job: _Job, limits: DecodeLimits, report: Report, stopped: _Stopped, area: WorkerArea
-) -> Iterator[tuple[list[Frame], bool]]:
-    """Frames in small lists as they come, so that scoring overlaps and a stop saves work; True: the last."""
+) -> Iterator[tuple[list[Frame], Report, bool]]:
+    """Frames in small lists as they come, so that scoring overlaps and a stop saves work; True: the last.
+
+    With them goes the report as it was with the first of them, however far the decoder has got meanwhile.
+    """
     from classifier import preprocess
     from classifier.decode.job import decode
 
     batch: list[Frame] = []
+    noted, is_first, since_s = report, True, time.process_time()
     began_s = time.monotonic()
     # Of a file that is fetched as it is read, every frame may be the one that spares the rest of the bytes.
     has_holes = any(part.source is not None for part in job.parts)
     most_frames = wire.MAX_FRAMES_PER_MESSAGE
-    for frame in decode(job.parts, preprocess.get(job.preprocessing), limits, report):
+    for frame in decode(job.parts, preprocess.get(job.preprocessing), limits, report, job.segment):
         if stopped.number >= job.number:
             report.truncated = True
             break
+        if not batch:
+            noted = dataclasses.replace(report)
+        if is_first and report.segments > job.jobs:
+            allow_cpu(limits, report.segments, since_s)
+        is_first = False
         batch.append(frame)
         most = 1 if has_holes else min(area.fits(frame) or most_frames, most_frames)
         if len(batch) >= most or time.monotonic() - began_s > _FLUSH_AFTER_S:
-            yield batch, False
+            yield batch, noted, False
             batch, began_s = [], time.monotonic()
     if batch:
-        yield batch, True
+        yield batch, noted, True
 
 
 def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped, area: WorkerArea, supply: Supply) -> None:
@@ -161,7 +179,8 @@ def _listen(jobs: queue.SimpleQueue[_Job], stopped: _Stopped, area: WorkerArea, 
                 MediaPart(Path(path), page, None if size is None else RemoteBlocks(number, size, supply.ask))
                 for number, (path, page, size) in enumerate(values["parts"])
             )
-            jobs.put(_Job(values["job"], parts, values["preprocessing"]))
+            segment = Segment(*values["segment"]) if "segment" in values else None
+            jobs.put(_Job(values["job"], parts, values["preprocessing"], segment))
     os._exit(0)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from classifier.batching import Batcher
+from classifier.decode.segments import Segment
 from classifier.errors import DecodeError, ModelError
 from classifier.scoring import MAX_PENDING_FRAMES, score_media
 from classifier.values import DecodeSummary, Frame, MediaPart, MediaScore
@@ -25,10 +26,22 @@ class FakeDecoder:
         self.asked_for: tuple[Sequence[MediaPart], str] | None = None
         self.handed_out = 0
         self.closed = False
+        self.workers, self.idle_workers, self.segments, self.looks = 1, 0, 1, None
 
-    def open(self, parts: Sequence[MediaPart], preprocessing: str) -> "FakeDecoder":
+    def open(
+        self, parts: Sequence[MediaPart], preprocessing: str, segment: Segment | None = None
+    ) -> "FakeDecoder":
+        assert segment is None, "there is one worker"
         self.asked_for = (parts, preprocessing)
         return self
+
+    def open_if_idle(
+        self, parts: Sequence[MediaPart], preprocessing: str, segment: Segment | None = None
+    ) -> None:
+        raise AssertionError("a single worker has a single job")
+
+    def leave(self) -> None:
+        """Nobody is iterating by then."""
 
     def __enter__(self) -> "FakeDecoder":
         return self
@@ -45,8 +58,7 @@ class FakeDecoder:
 
     @property
     def summary(self) -> DecodeSummary:
-        assert self.closed, "the summary is valid after the stream was left"
-        return DecodeSummary("video", "pyav", self.handed_out, 10.0, 0.25)
+        return DecodeSummary("video", "pyav", self.handed_out, 10.0, 0.25, self.closed, "exact", 1.0, 1.0)
 
 
 def _frames(*values: int, first_s: float = 0.0) -> list[Frame]:
@@ -101,6 +113,26 @@ def test_the_first_hit_ends_decoding_and_later_frames_are_not_recorded(batcher: 
     assert decoder.handed_out < 1000
     assert (result.label, round(result.score * 255), result.worst.at_s) == ("nsfw", 250, 1.0)
     assert [frame.at_s for frame in result.frames] == [0.0, 1.0]
+    assert result.summary == DecodeSummary("video", "pyav", 2, 10.0, 0.25, True, "exact", None, None)
+
+
+def test_a_hit_before_damage_counts_however_late_the_model_says_so(batcher: Batcher) -> None:
+    decoder = FakeDecoder(_frames(10, 250), error=DecodeError("timeout", "too slow"))
+    result = score_media(PARTS, decoder, batcher, threshold=0.8)
+    assert (result.worst.at_s, result.summary.truncated) == (1.0, True)
+    with pytest.raises(DecodeError, match="too slow"):
+        score_media(PARTS, decoder, batcher, threshold=0.8, stop_early=False)
+
+
+def test_a_hit_on_the_last_frame_says_the_same_as_one_on_any_other(batcher: Batcher) -> None:
+    decoder = FakeDecoder(_frames(10, 20), _frames(250, first_s=2))
+    summary = score_media(PARTS, decoder, batcher, threshold=0.8).summary
+    assert (summary.frames, summary.truncated, summary.largest_gap_s, summary.covered_share) == (
+        3,
+        True,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("repeat", range(5))
