@@ -20,6 +20,9 @@ OWNERS = {
     "simplejpeg": ("classifier/jpeg.py",),
     "sseclient": ("bot/stream/sse.py",),
     "fastapi": ("classifier/service/",),
+    "matplotlib": ("classifier/evaluation/plots.py",),
+    "pyarrow": ("classifier/datasets/manifest.py",),
+    "pdqhash": ("classifier/datasets/verify.py",),
 }
 BROAD_EXCEPT_ALLOWED = {"bot/pipeline.py", "bot/cli.py"}
 SOURCES = sorted(
