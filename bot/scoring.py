@@ -37,6 +37,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
         jobs_per_worker=wanted.jobs_per_worker,
         reduced_jpeg_px=wanted.reduced_jpeg_px or None,
         sampling_mode=wanted.video_mode,
+        sampling_order=None if wanted.video_order == "by_container" else wanted.video_order,
         sampling_interval_s=wanted.video_interval_s or None,
     )
 
@@ -44,7 +45,7 @@ def decode_limits(settings: Settings) -> DecodeLimits:
 def _score_changing(settings: Settings) -> dict[str, object]:
     """The settings of decoding that change scores, and so belong to who made them (promise 6)."""
     wanted = settings.decode
-    names = ("max_frames", "reduced_jpeg_px", "video_mode", "video_interval_s")
+    names = ("max_frames", "reduced_jpeg_px", "video_mode", "video_order", "video_interval_s")
     return {name: getattr(wanted, name) for name in names}
 
 

@@ -132,6 +132,7 @@ class DecodeSettings(Section):
         description="0 decodes JPEGs in full; see `DecodeLimits.reduced_jpeg_px`."
     )
     video_mode: Literal["exact", "economical"]
+    video_order: Literal["by_container", "sequential", "coarse_to_fine"]
     video_interval_s: Annotated[float, Field(ge=0)] = Field(description="0: by the length of the video.")
 
 

@@ -14,7 +14,7 @@ from classifier.decode.segments import merged
 from classifier.errors import DecodeError
 from classifier.segmented import MAX_PENDING_FRAMES, SegmentedScoring, SegmentScores
 from classifier.streams import Decoder, DecodeStream, OnDecoded, OnFrame
-from classifier.values import DecodeSummary, MediaPart, MediaScore
+from classifier.values import DecodeSummary, FrameResult, MediaPart, MediaScore
 
 
 def score_media(
@@ -45,7 +45,7 @@ def score_media(
         on_decoded: See `OnDecoded`; for a progress bar, as the length is known long before the end.
 
     Returns:
-        The score with every frame that counts, in the order of decoding.
+        The score with every frame that counts, by position.
 
     Raises:
         DecodeError: Where the files cannot be decoded, or not a single frame came out.
@@ -63,7 +63,7 @@ def score_media(
     error = counting[-1].error
     if error is not None:
         raise error
-    results = [result for segment in counting for result in segment.results]
+    results = sorted((one for segment in counting for one in segment.results), key=_position)
     if not results:
         raise DecodeError("undecodable", "no frame could be decoded")
     worst = max(results, key=lambda result: result.score)
@@ -77,6 +77,10 @@ def score_media(
         summary=summary,
         timings_s={"decode": summary.decode_s, "classify": sum(segment.waited_s for segment in counting)},
     )
+
+
+def _position(frame: FrameResult) -> tuple[int, float]:
+    return frame.page or 0, frame.at_s or 0.0
 
 
 def _summary(counting: Sequence[SegmentScores], begun: Sequence[SegmentScores]) -> DecodeSummary:

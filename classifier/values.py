@@ -179,7 +179,7 @@ class MediaScore:
         score: The maximum over the frames.
         label: `nsfw` from the threshold up, else `sfw`.
         threshold: What was compared with.
-        frames: Every frame that was scored, in the order of decoding.
+        frames: Every frame that was scored and counts, by position, in whatever order they were decoded.
         worst: The frame that gave the score; the first one on a tie.
         summary: How it was decoded.
         timings_s: `decode` (worker's CPU) and `classify` (waiting for the model) in seconds.

@@ -36,7 +36,7 @@ class DecodeLimits:
             pixels of the shorter side are left; several times as fast, but scores change. None: never.
         sampling_mode: How closely videos are looked at, see `SamplingPolicy.mode`.
         sampling_interval_s: Seconds between two frames of a video or animation, None for the rule.
-        sampling_order: See `SamplingPolicy.order`.
+        sampling_order: See `SamplingPolicy.order`; None for the container's (`video_plan.usual_order`).
         video_frame_px: Frames of videos are scaled to a square of this side while they are converted, which
             is what every known preprocessing does first; None leaves them as they are.
     """
@@ -50,14 +50,17 @@ class DecodeLimits:
     reduced_jpeg_px: int | None = None
     sampling_mode: SamplingMode = "exact"
     sampling_interval_s: float | None = None
-    sampling_order: SamplingOrder = "sequential"
+    sampling_order: SamplingOrder | None = None
     video_frame_px: int | None = 256
 
     @property
     def sampling(self) -> SamplingPolicy:
-        """How closely videos and animations are looked at."""
+        """How closely videos and animations are looked at; in the order of time where none is set."""
         return SamplingPolicy(
-            self.sampling_mode, self.sampling_interval_s, self.max_frames, self.sampling_order
+            self.sampling_mode,
+            self.sampling_interval_s,
+            self.max_frames,
+            self.sampling_order or "sequential",
         )
 
     def check_picture(self, width_px: int, height_px: int) -> None:

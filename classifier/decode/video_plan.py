@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from classifier.decode.sampling import SamplingPolicy, coarse_to_fine, evenly, moments
+from classifier.decode.sampling import SamplingOrder, SamplingPolicy, coarse_to_fine, evenly, moments
 
 # The longest gap of the economical mode, in intervals, and how close two looks may be.
 ECONOMICAL_GAP = 1.25
 _ECONOMICAL_CLOSEST = 0.5
+# Where a seek lands on the keyframe and a film costs the same in either order (`benchmarks.video --only
+# early-exit`), so that what is met sooner comes for nothing.
+_SEEKABLE = frozenset({"Matroska", "MP4", "Ogg", "MPEG-PS"})
 _EPSILON_S = 1e-6
 
 
@@ -108,6 +111,19 @@ def plan_video(keys: KeyTimes, end_s: float, policy: SamplingPolicy, slack_s: fl
     return VideoPlan(step_s, allowed_gap_s, tuple(groups))
 
 
+def usual_order(format_name: str, *, remote: bool) -> SamplingOrder:
+    """The order in which a container's films are decoded unless somebody asks for another.
+
+    Args:
+        format_name: As `sniff` names it.
+        remote: Whether bytes are fetched as they are read; in the order of time that takes fewer requests.
+
+    Returns:
+        From coarse to fine where that costs a clean film no more: an offending segment is met sooner.
+    """
+    return "coarse_to_fine" if format_name in _SEEKABLE and not remote else "sequential"
+
+
 def keyframes_only(groups: Sequence[Group], at_most: int) -> list[Group]:
     """What is left of a plan when time runs out: the keyframes of some groups.
 
@@ -160,4 +176,5 @@ __all__ = [
     "VideoPlan",
     "keyframes_only",
     "plan_video",
+    "usual_order",
 ]

@@ -6,6 +6,7 @@ decoded and timed by `FrameClock`, and when that becomes too dear, keyframes alo
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from classifier.decode.progress import FrameClock, Progress
 from classifier.decode.segments import Piece, cut, pieces
 from classifier.decode.video_groups import GroupDecoder, Shown
 from classifier.decode.video_index import VideoIndex, read_index
-from classifier.decode.video_plan import Group, keyframes_only, plan_video
+from classifier.decode.video_plan import Group, keyframes_only, plan_video, usual_order
 from classifier.decode.video_scale import FrameScaler
 
 _KEYFRAMES_AT_MOST = 60
@@ -53,7 +54,8 @@ class PyAvGroupDecoder:
             index = read_index(container, video, format_name, sparing=stream.source is not None)
             if index is None:
                 return
-            plan = plan_video(index.keys, index.end_s, limits.sampling, index.slack_s)
+            order = limits.sampling_order or usual_order(format_name, remote=stream.source is not None)
+            plan = plan_video(index.keys, index.end_s, replace(limits.sampling, order=order), index.slack_s)
             progress.allowed_gap_s = plan.allowed_gap_s + 2 * stream.frame_s
             progress.end_s, progress.seen_s = index.end_s, index.shown_until_s
             scaler = FrameScaler(limits)

@@ -1,4 +1,5 @@
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from tests import media
 
 def decoded(path, limits=None):
     report = Report()
-    return list(decode_video(path, sniff_file(path).name, limits or DecodeLimits(), report)), report
+    in_time = replace(limits or DecodeLimits(), sampling_order="sequential")
+    return list(decode_video(path, sniff_file(path).name, in_time, report)), report
 
 
 def brightness(picture):

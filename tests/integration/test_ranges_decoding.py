@@ -43,7 +43,7 @@ def make(server: ScriptedServer, tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecodePool]:
-    limits = DecodeLimits(sampling_mode="economical", sampling_interval_s=10.0)
+    limits = DecodeLimits(sampling_mode="economical", sampling_interval_s=10.0, sampling_order="sequential")
     with DecodePool(limits, workers=1) as pool:
         yield pool
 

@@ -139,7 +139,16 @@ def test_a_hit_on_the_last_frame_says_the_same_as_one_on_any_other(batcher: Batc
 def test_what_is_recorded_does_not_depend_on_timing(batcher: Batcher, repeat: int) -> None:
     decoder = FakeDecoder(*[_frames(*range(10 * index, 10 * index + 10)) for index in range(25)])
     result = score_media(PARTS, decoder, batcher, threshold=123 / 255)
-    assert [round(frame.score * 255) for frame in result.frames] == list(range(124))
+    assert sorted(round(frame.score * 255) for frame in result.frames) == list(range(124))
+
+
+def test_frames_come_by_position_in_whatever_order_they_were_decoded(batcher: Batcher) -> None:
+    late, middle, early = (
+        Frame(_frames(value)[0].pixels, at_s=at_s) for value, at_s in ((7, 9.0), (9, 5.0), (9, 1.0))
+    )
+    result = score_media(PARTS, FakeDecoder([late, middle], [early]), batcher, threshold=0.8)
+    assert [frame.at_s for frame in result.frames] == [1.0, 5.0, 9.0]
+    assert result.worst is result.frames[0]
 
 
 def test_a_score_at_the_threshold_is_flagged_and_ends_the_job(batcher: Batcher) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.decode.sampling import SamplingPolicy
-from classifier.decode.video_plan import Group, ListedKeyTimes, keyframes_only, plan_video
+from classifier.decode.video_plan import Group, ListedKeyTimes, keyframes_only, plan_video, usual_order
 
 keys = st.lists(st.floats(0.04, 20.0), max_size=80).map(lambda steps: [0.0, *itertools.accumulate(steps)])
 intervals = st.none() | st.floats(0.1, 30.0)
@@ -80,3 +80,21 @@ def test_when_time_runs_out_keyframes_are_taken_evenly_from_the_rest():
     groups = [Group(float(index), (index + 0.5, index + 0.7)) for index in range(100)]
     left = keyframes_only(groups, 4)
     assert left == [Group(key_s, (key_s,)) for key_s in (0.0, 33.0, 66.0, 99.0)]
+
+
+@pytest.mark.parametrize(
+    ("format_name", "remote", "order"),
+    [
+        ("Matroska", False, "coarse_to_fine"),
+        ("MP4", False, "coarse_to_fine"),
+        ("Ogg", False, "coarse_to_fine"),
+        ("MPEG-PS", False, "coarse_to_fine"),
+        ("MPEG-TS", False, "sequential"),
+        ("AVI", False, "sequential"),
+        ("Matroska", True, "sequential"),
+    ],
+)
+def test_films_are_met_from_coarse_to_fine_where_seeking_is_exact_and_bytes_are_at_hand(
+    format_name, remote, order
+):
+    assert usual_order(format_name, remote=remote) == order
