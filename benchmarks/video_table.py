@@ -129,7 +129,7 @@ def _eager_resnet50() -> Callable[[Path], float]:
     from classifier.models import architectures
     from classifier.torch_compat import import_torchvision
 
-    torch.set_num_threads(video_models.THREADS)
+    torch.set_num_threads(video_models.CORES)
     # The same weights as ours has: with others, vanishing activations could make it slower than it is.
     network = architectures.build("resnet50", seed=video_models.RESNET_SEED).get_submodule("backbone")
     transforms = import_torchvision().transforms
@@ -154,7 +154,8 @@ def _eager_resnet50() -> Callable[[Path], float]:
 def _ours(mode: SamplingMode, order: Order, classifier: Classifier) -> Scored:
     side = classifier.card.input_px
     classifier.predict(np.zeros((16, side, side, 3), np.uint8))
-    with DecodePool(limits(mode, None), workers=1) as pool, Batcher(classifier) as batcher:
+    cores = video_models.CORES
+    with DecodePool(limits(mode, None), cores) as pool, Batcher(classifier, calls=cores) as batcher:
         stopwatch = Stopwatch()
         score = score_media([MediaPart(order.path)], pool, batcher, threshold=1.0, stop_early=False)
         own = stopwatch.read()
@@ -164,7 +165,7 @@ def _ours(mode: SamplingMode, order: Order, classifier: Classifier) -> Scored:
 
 def _table(rows: dict[int, dict[str, Scored]], codec: Codec) -> Table:
     table = Table(
-        title=f"{codec.name}, 854x480, extraction and inference on {video_models.THREADS} cores: "
+        title=f"{codec.name}, 854x480, extraction and inference on {video_models.CORES} cores: "
         "seconds (CPU seconds), frames, times faster than the proposal's method",
         title_justify="left",
     )
