@@ -9,7 +9,7 @@ from classifier.models import catalogue
 from classifier.values import Classifier, ModelCard
 
 CORES = 2
-"""The proposal's figures are for two. As in the daemon, a call of the model and a decode worker run on each."""
+"""The proposal counts two. As in the daemon, a call of the model and a decode worker run on each."""
 RESNET_SEED = 1
 
 
