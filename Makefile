@@ -29,10 +29,9 @@ sandbox: $(READY) ## Start a real MediaWiki with the bot on it, to look at
 	$(BIN)/python -m tests.sandbox_wiki --with-bot
 
 # The browser tests bring Debian's Chromium; where it cannot be had they are skipped and say so (in CI they fail).
-# Files are shared out among a few processes: each sets up what its files need, the wiki included, for itself.
 test: $(READY) ## Run all tests
 	-$(BIN)/python -m tests.browser.chromium
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .
