@@ -41,6 +41,7 @@ def decode(
     Raises:
         DecodeError: Where there is not a single frame, unless that is a later segment.
     """
+    limits = limits.for_preprocessing(preprocess.shorter_px)
     frames, capped = 0, False
     first_error: DecodeError | None = None
     for part in parts:

@@ -5,6 +5,7 @@ code; memory and CPU time are the kernel's business, because a decoder cannot be
 """
 
 import contextlib
+import dataclasses
 import math
 import resource
 import sys
@@ -38,7 +39,9 @@ class DecodeLimits:
         sampling_interval_s: Seconds between two frames of a video or animation, None for the rule.
         sampling_order: See `SamplingPolicy.order`; None for the container's (`video_plan.usual_order`).
         video_frame_px: Frames of videos are scaled to a square of this side while they are converted, which
-            is what every known preprocessing does first; None leaves them as they are.
+            is what most preprocessings do first; None leaves them as they are. Where a preprocessing keeps
+            the aspect ratio, `for_preprocessing` says what is done instead.
+        video_keeps_aspect: Whether `video_frame_px` is their shorter side instead; they are never enlarged.
     """
 
     memory_bytes: int = 1536 * 1024 * 1024
@@ -52,6 +55,20 @@ class DecodeLimits:
     sampling_interval_s: float | None = None
     sampling_order: SamplingOrder | None = None
     video_frame_px: int | None = 256
+    video_keeps_aspect: bool = False
+
+    def for_preprocessing(self, shorter_px: int | None) -> "DecodeLimits":
+        """The same limits, with frames of videos scaled as one preprocessing would.
+
+        Args:
+            shorter_px: Its `Preprocess.shorter_px`; None where it makes a square.
+
+        Returns:
+            These very limits where nothing changes.
+        """
+        if shorter_px is None or self.video_frame_px is None:
+            return self
+        return dataclasses.replace(self, video_frame_px=shorter_px, video_keeps_aspect=True)
 
     @property
     def sampling(self) -> SamplingPolicy:

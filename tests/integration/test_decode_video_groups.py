@@ -13,7 +13,7 @@ from classifier.decode.limits import DecodeLimits
 from classifier.decode.picture import Report
 from classifier.decode.sniff import sniff_file
 from classifier.decode.video import DECODERS, decode_video
-from classifier.preprocess import get, known
+from classifier.preprocess import get, known, video_frame_size
 from tests import media, model_weights
 
 RATE, COUNT, BITS = 25, 260, 9
@@ -271,13 +271,16 @@ def test_of_several_streams_the_best_one_is_taken_and_no_attached_picture(clips,
     assert report.decoder == "pyav"
 
 
-def test_the_scaler_makes_the_square_that_every_preprocessing_makes_first():
+def test_the_scaler_makes_what_every_preprocessing_makes_first():
     pixels = np.asarray(media.photo(1024, 512))
-    side_px = DecodeLimits().video_frame_px
-    square = np.asarray(Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BILINEAR))
     for name in known():
-        whole, shrunk = (get(name).prepare_array(array, "rgb").astype(int) for array in (pixels, square))
-        assert np.abs(whole - shrunk).mean() < 1.0, f"{name} does not begin with a square: set video_frame_px"
+        prepare = get(name)
+        limits = DecodeLimits().for_preprocessing(prepare.shorter_px)
+        side_px = limits.video_frame_px
+        size = video_frame_size(1024, 512, side_px) if limits.video_keeps_aspect else (side_px, side_px)
+        small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+        whole, shrunk = (prepare.prepare_array(array, "rgb").astype(int) for array in (pixels, small))
+        assert np.abs(whole - shrunk).mean() < 1.0, f"{name} begins otherwise: see FrameScaler"
 
 
 @pytest.mark.slow

@@ -35,8 +35,13 @@ LOADS_THEM = {
     "classifier.engines.torch_engine",
     "classifier.engines.torch_int8",
     "classifier.models.architectures",
+    "classifier.models.attention",
+    "classifier.models.configured",
     "classifier.models.convert",
     "classifier.models.open_nsfw",
+    "classifier.models.pyramid",
+    "classifier.models.starting_weights",
+    "classifier.models.trunks",
     "classifier.torch_compat",
     "classifier.training.adversarial",
 }
