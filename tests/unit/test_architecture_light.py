@@ -44,6 +44,14 @@ LOADS_THEM = {
     "classifier.models.trunks",
     "classifier.torch_compat",
     "classifier.training.adversarial",
+    "classifier.training.augment",
+    "classifier.training.data",
+    "classifier.training.ema",
+    "classifier.training.keeping",
+    "classifier.training.module",
+    "classifier.training.objective",
+    "classifier.training.run",
+    "classifier.training.trainer",
 }
 """Imported inside functions only, by whoever needs one of these libraries."""
 QUANTISER = "classifier.engines.quantise"
