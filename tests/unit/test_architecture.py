@@ -20,6 +20,8 @@ OWNERS = {
     "simplejpeg": ("classifier/jpeg.py",),
     "sseclient": ("bot/stream/sse.py",),
     "fastapi": ("classifier/service/",),
+    "lightning": ("classifier/training/trainer.py",),
+    "timm": ("classifier/models/trunks.py",),
     "matplotlib": ("classifier/evaluation/plots.py",),
     "pyarrow": ("classifier/datasets/manifest.py",),
     "pdqhash": ("classifier/datasets/verify.py",),
