@@ -147,7 +147,7 @@ class ClassifierSettings(Section):
     level: Literal["cautious", "balanced", "sensitive"]
     cache_directory: Path | None = Field(default=None, description="None: the user's cache folder.")
     batch_size: Count
-    threads: Annotated[int, Field(ge=0)] = Field(description="0 leaves the number to the library.")
+    threads: Annotated[int, Field(ge=0)] = Field(description="0: what the cores allow.")
 
 
 class StoreSettings(Section):

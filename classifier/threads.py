@@ -1,4 +1,4 @@
-"""Who may use how many threads, so that decode workers, engine and OpenCV do not fight over the cores.
+"""Who may use how many threads, so that decode workers and engine do not fight over the cores.
 
 More runnable threads than cores do not make anything faster: the libraries' threads spin while they wait for
 each other, and a thread that lost its core keeps all others of its kind waiting. Measured with two decode
