@@ -2,8 +2,8 @@
 
 `python -m benchmarks.video [--quick] [--only decoders|table|early-exit|memory|planted]`; the last line is
 JSON. Costs are CPU seconds of fresh processes, children included, so that a busy machine changes little;
-ratios come from one run. Clips are made once and cached (`benchmarks.video_clips`). Decord, which nobody keeps
-any more, takes part where it is installed (extra `decoders`).
+ratios come from one run. Clips are made once and cached (`benchmarks.video_clips`). Decord, which nobody
+keeps any more, takes part where it is installed (extra `decoders`).
 """
 
 import argparse
