@@ -45,8 +45,8 @@ def decode_limits(settings: Settings) -> DecodeLimits:
 def _score_changing(settings: Settings) -> dict[str, object]:
     """The settings of decoding that change scores, and so belong to who made them (promise 6)."""
     wanted = settings.decode
-    names = ("max_frames", "reduced_jpeg_px", "video_mode", "video_order", "video_interval_s")
-    return {name: getattr(wanted, name) for name in names}
+    video = ("video_mode", "video_order", "video_stop_early", "video_interval_s")
+    return {name: getattr(wanted, name) for name in ("max_frames", "reduced_jpeg_px", *video)}
 
 
 def _share(settings: Settings) -> ThreadBudget:
@@ -104,6 +104,7 @@ class Scorer:
         batcher: Fills batches from many threads.
         pool: The decode workers.
         threshold: Score from which a file is flagged; it may change while others score.
+        stop_early: Whether a file is left at its first frame over the threshold.
         provenance: What the engine runs, its drift, and how files are decoded for it, as plain values.
     """
 
@@ -111,6 +112,7 @@ class Scorer:
     batcher: Batcher
     pool: DecodePool
     threshold: float
+    stop_early: bool = True
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
@@ -144,6 +146,7 @@ class Scorer:
             Batcher(classifier, wanted.batch_size, share.calls),
             pool,
             classifier.card.thresholds[wanted.level],
+            settings.decode.video_stop_early,
             predict.provenance(classifier, wanted.cache_directory) | {"decoding": _score_changing(settings)},
         )
 
@@ -159,7 +162,7 @@ class Scorer:
         self,
         parts: Sequence[MediaPart],
         *,
-        stop_early: bool = True,
+        stop_early: bool | None = None,
         on_frame: OnFrame | None = None,
         on_decoded: OnDecoded | None = None,
     ) -> MediaScore:
@@ -167,7 +170,7 @@ class Scorer:
 
         Args:
             parts: Its local files.
-            stop_early: Stop at the first frame over the threshold.
+            stop_early: Stop at the first frame over the threshold; None: as `[decode] video_stop_early` says.
             on_frame: Told each frame that counts and its score.
             on_decoded: Told how decoding stands.
 
@@ -183,7 +186,7 @@ class Scorer:
             self.batcher,
             preprocessing=self.classifier.card.preprocessing,
             threshold=self.threshold,
-            stop_early=stop_early,
+            stop_early=self.stop_early if stop_early is None else stop_early,
             on_frame=on_frame,
             on_decoded=on_decoded,
         )

@@ -133,6 +133,7 @@ class DecodeSettings(Section):
     )
     video_mode: Literal["exact", "economical"]
     video_order: Literal["by_container", "sequential", "coarse_to_fine"]
+    video_stop_early: bool
     video_interval_s: Annotated[float, Field(ge=0)] = Field(description="0: by the length of the video.")
 
 
