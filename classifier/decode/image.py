@@ -23,6 +23,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import (
@@ -85,19 +86,19 @@ def decode_image(path: Path, format_name: str, limits: DecodeLimits, report: Rep
             if format_name == "TIFF" and getattr(image, "n_frames", 1) > 1:
                 yield from _pages(image, limits, report)
                 return
-            factor = _reduce(image, limits) if format_name == "JPEG" else 1
-            rgb = _upright_rgb(image)
+            factor = reduce_jpeg(image, limits) if format_name == "JPEG" else 1
+            rgb = upright_rgb(image)
         report.decoder = "pillow" if factor == 1 else f"pillow-1/{factor}"
     except PILLOW_ERRORS as error:
         rgb = _second_opinion(path, format_name, limits, report, str(error))
     yield Picture(rgb)
 
 
-def open_pillow(path: Path, format_name: str, limits: DecodeLimits) -> Image.Image:
+def open_pillow(file: Path | BinaryIO, format_name: str, limits: DecodeLimits) -> Image.Image:
     """Open a file with the one parser it is meant for; its pixels are not decoded yet.
 
     Args:
-        path: The file.
+        file: The file, or its bytes opened for reading.
         format_name: Pillow's name of the format.
         limits: What is allowed.
 
@@ -111,7 +112,7 @@ def open_pillow(path: Path, format_name: str, limits: DecodeLimits) -> Image.Ima
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(path, formats=(format_name,))
+            image = Image.open(file, formats=(format_name,))
         except Image.DecompressionBombError as error:
             raise DecodeError("too_large", str(error)) from error
     try:
@@ -122,8 +123,16 @@ def open_pillow(path: Path, format_name: str, limits: DecodeLimits) -> Image.Ima
     return image
 
 
-def _reduce(image: Image.Image, limits: DecodeLimits) -> int:
-    """Have a JPEG decoded at the smallest size that leaves enough; returns what each side is divided by."""
+def reduce_jpeg(image: Image.Image, limits: DecodeLimits) -> int:
+    """Have a JPEG decoded at the smallest size that leaves enough.
+
+    Args:
+        image: As Pillow opened it, not yet loaded.
+        limits: `reduced_jpeg_px` counts.
+
+    Returns:
+        What each side is divided by.
+    """
     if limits.reduced_jpeg_px is not None:
         for factor in _FACTORS:
             if min(image.size) >= limits.reduced_jpeg_px * factor:
@@ -132,7 +141,15 @@ def _reduce(image: Image.Image, limits: DecodeLimits) -> int:
     return 1
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Decode what Pillow has opened.
+
+    Args:
+        image: As Pillow opened it.
+
+    Returns:
+        Mode RGB, upright, transparency on white; the same picture where there was nothing to do.
+    """
     image.load()
     return upright(to_rgb(image), orientation(image))
 
@@ -145,7 +162,7 @@ def _pages(image: Image.Image, limits: DecodeLimits, report: Report) -> Iterator
         try:
             image.seek(index)
             limits.check_picture(*image.size)
-            rgb = _upright_rgb(image)
+            rgb = upright_rgb(image)
             if rgb is image:  # going on to the next page would overwrite it
                 rgb = image.copy()
         except PILLOW_ERRORS as error:
@@ -220,4 +237,4 @@ def _opencv(path: Path, format_name: str, limits: DecodeLimits) -> Image.Image |
     return to_rgb(Image.fromarray(np.ascontiguousarray(pixels[:, :, order].squeeze())))
 
 
-__all__ = ["PILLOW_ERRORS", "decode_image", "open_pillow"]
+__all__ = ["PILLOW_ERRORS", "decode_image", "open_pillow", "reduce_jpeg", "upright_rgb"]

@@ -7,20 +7,18 @@ same, and they still reach only the parser that their first bytes call for, with
 
 import hashlib
 import io
-import warnings
 from pathlib import Path
 
 from PIL import Image
 
 from classifier.datasets.values import DatasetError
-from classifier.decode.image import PILLOW_ERRORS
+from classifier.decode.image import PILLOW_ERRORS, open_pillow, reduce_jpeg, upright_rgb
 from classifier.decode.limits import DecodeLimits
-from classifier.decode.picture import orientation, to_rgb, upright
+from classifier.decode.picture import orientation
 from classifier.decode.sniff import HEAD_BYTES, sniff
 from classifier.errors import DecodeError
 
 _FORMATS = frozenset({"JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF"})
-_FACTORS = (8, 4, 2)
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 """EXIF orientations that exchange width and height."""
 
@@ -42,10 +40,9 @@ def read_picture(path: Path, sha256: str, limits: DecodeLimits) -> Image.Image:
     content = _content(path, sha256)
     try:
         with _opened(content, limits) as image:
-            if image.format == "JPEG" and limits.reduced_jpeg_px:
-                _reduce(image, limits.reduced_jpeg_px)
-            image.load()
-            return upright(to_rgb(image), orientation(image))
+            if image.format == "JPEG":
+                reduce_jpeg(image, limits)
+            return upright_rgb(image)
     except (*PILLOW_ERRORS, DecodeError) as error:
         raise DatasetError(f"cannot be decoded: {error}", path) from error
 
@@ -86,21 +83,7 @@ def _opened(content: bytes, limits: DecodeLimits) -> Image.Image:
     found = sniff(content[:HEAD_BYTES], len(content))
     if found.name not in _FORMATS:
         raise DecodeError("unsupported_type", f"it is no picture but {found.name or found.family}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            image = Image.open(io.BytesIO(content), formats=(found.name,))
-        except Image.DecompressionBombError as error:
-            raise DecodeError("too_large", str(error)) from error
-    limits.check_picture(*image.size)
-    return image
-
-
-def _reduce(image: Image.Image, keep_px: int) -> None:
-    for factor in _FACTORS:
-        if min(image.size) >= keep_px * factor:
-            image.draft(None, (image.width // factor, image.height // factor))
-            return
+    return open_pillow(io.BytesIO(content), found.name, limits)
 
 
 __all__ = ["read_picture", "read_size"]
