@@ -1,5 +1,6 @@
 """One evaluation as a page that needs nothing but itself: no scripts, no requests, no pictures of items."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,12 +27,45 @@ class Section:
         paragraphs: Plain text.
         header: Of the table's columns.
         rows: Plain text, one cell a column; the first one names the row.
+        figures: Pictures to stand below, made by `plot` or `picture`.
     """
 
     heading: str
     paragraphs: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    figures: tuple[Markup, ...] = ()
+
+
+def plot(svg: str, heading: str = "", caption: str = "") -> Markup:
+    """A drawing for `Section.figures`.
+
+    Args:
+        svg: An `<svg>` element of our own, as `plots.as_element` makes it: it says itself what it shows.
+        heading: Plain text above, like the next one.
+        caption: Below.
+    """
+    return _figure(Markup(svg), heading, caption)  # noqa: S704 - our own, escaped by matplotlib
+
+
+def picture(content: bytes, alt: str, heading: str = "", caption: str = "", kind: str = "jpeg") -> Markup:
+    """A picture for `Section.figures`, inside the page; whoever shows what people made blurs it before.
+
+    Args:
+        content: An encoded file.
+        alt: Plain text, like the next ones: what it shows, for who cannot see it.
+        heading: Above.
+        caption: Below.
+        kind: `jpeg` or `png`.
+    """
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return _figure(Markup('<img src="{}" alt="{}">').format(source, alt), heading, caption)
+
+
+def _figure(inner: Markup, heading: str, caption: str) -> Markup:
+    above = Markup("<h3>{}</h3>").format(heading) if heading else Markup()
+    below = Markup("<figcaption>{}</figcaption>").format(caption) if caption else Markup()
+    return Markup("<figure>{}{}{}</figure>").format(above, inner, below)
 
 
 def render(
@@ -90,4 +124,4 @@ def stylesheet() -> Markup:
     return Markup((_FOLDER / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
 
 
-__all__ = ["Section", "render", "stylesheet", "template"]
+__all__ = ["Section", "picture", "plot", "render", "stylesheet", "template"]

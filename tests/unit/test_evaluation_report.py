@@ -207,10 +207,12 @@ def test_the_page_says_why_balanced_accuracy_misleads_and_claims_nothing_more(fu
 
 def test_nobodys_words_become_markup(hostile) -> None:
     pairing = paired(made(), made(seed=3), thresholds=(0.5, 0.5), resamples=30)
-    section = report.Section(HOSTILE, (HOSTILE,), (HOSTILE,), ((HOSTILE,),))
+    shown = report.picture(b"bytes", HOSTILE + '" onerror="', HOSTILE, HOSTILE)
+    section = report.Section(HOSTILE, (HOSTILE,), (HOSTILE,), ((HOSTILE,),), (shown,))
     html = report.render(hostile, pairings=[(HOSTILE, pairing)], sections=[section])
     assert "<script" not in html
     assert "&lt;script&gt;" in html
+    assert 'onerror="' not in html
     facts = card.Facts(description=HOSTILE, limitations=(HOSTILE,), training=((HOSTILE, HOSTILE),))
     text = card.render(facts, hostile)
     assert not re.search(r"(?<!\\)<script", text.replace(f"`{HOSTILE.replace('`', '')}`", ""))
@@ -227,10 +229,13 @@ def test_nobodys_words_become_markup(hostile) -> None:
 
 def test_the_page_shows_groups_comparisons_and_what_others_measured(full) -> None:
     pairing = paired(made(), made(seed=3), thresholds=(0.5, 0.5), resamples=30)
-    section = report.Section("Speed", ("On two cores.",), ("Engine", "ms"), (("torch", "12"),))
+    figures = (report.plot("<svg></svg>", caption="Slower"), report.picture(b"\xff", "a bar", kind="png"))
+    section = report.Section("Speed", ("On two cores.",), ("Engine", "ms"), (("torch", "12"),), figures)
     html = report.render(full, pairings=[("rival", pairing)], sections=[section])
     for expected in ("drawing", "Compared with rival", "can’t tell", "On two cores.", "<td>12</td>"):
         assert expected in html
+    assert "<figure><svg></svg><figcaption>Slower</figcaption></figure>" in html
+    assert '<img src="data:image/png;base64,/w==" alt="a bar">' in html
 
 
 def test_the_card_holds_the_figures_with_their_intervals(full) -> None:
