@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from classifier import predict
+from classifier.engines.values import Precision
 from classifier.models import catalogue
 from classifier.values import Classifier, ModelCard
 
@@ -31,29 +32,45 @@ def export_resnet50(path: Path) -> None:
     """Write a ResNet-50 with random weights as ONNX; imports torch, so better in a process of its own.
 
     Args:
-        path: The file to write.
+        path: The file to write in fp32; one in int8 is written beside it, see `resnet50_graph`.
     """
+    from benchmarks import zoo_graphs
     from classifier.engines import graph
     from classifier.models import architectures
 
-    content = graph.export(architectures.build("resnet50", seed=RESNET_SEED), 224)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    path.write_bytes(graph.export(architectures.build("resnet50", seed=RESNET_SEED), 224))
+    resnet50_graph(path, "int8").write_bytes(zoo_graphs.quantised(path, zoo_graphs.pictures("resnet50")))
 
 
-def fast_resnet50(path: Path) -> Classifier:
-    """The exported ResNet-50 on the faster of the libraries that are installed, in fp32.
+def resnet50_graph(path: Path, precision: Precision) -> Path:
+    """Where the ResNet-50 of a precision lies, given where the one in fp32 does."""
+    return path if precision == "fp32" else path.with_suffix(f".{precision}.onnx")
+
+
+def fast_resnet50(path: Path, precision: Precision) -> Classifier:
+    """The exported ResNet-50 on the faster of the libraries that are installed.
 
     Args:
         path: What `export_resnet50` wrote.
+        precision: Which of its two graphs.
     """
+    graph = resnet50_graph(path, precision)
     if importlib.util.find_spec("openvino"):
         from classifier.engines.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(path, resnet50_card(), "fp32", threads=1, calls=CORES)
+        return OpenVinoEngine(graph, resnet50_card(), precision, threads=1, calls=CORES)
     from classifier.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(path, resnet50_card(), "fp32", threads=1, calls=CORES)
+    return OnnxRuntimeEngine(graph, resnet50_card(), precision, threads=1, calls=CORES)
 
 
-__all__ = ["CORES", "RESNET_SEED", "default_model", "export_resnet50", "fast_resnet50", "resnet50_card"]
+__all__ = [
+    "CORES",
+    "RESNET_SEED",
+    "default_model",
+    "export_resnet50",
+    "fast_resnet50",
+    "resnet50_card",
+    "resnet50_graph",
+]

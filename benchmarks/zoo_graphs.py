@@ -83,7 +83,7 @@ def make_files(
         "weights": ("safetensors", lambda: safetensors.torch.save(network.state_dict())),
         "torch-int8": ("torchscript", lambda: _torchscript(network, pictures(model))),
         "onnx-fp32": ("onnx", lambda: graph.export(network, architectures.describe(model).input_px)),
-        "onnx-int8": ("onnx", lambda: _quantised(made("onnx-fp32").path, pictures(model))),
+        "onnx-int8": ("onnx", lambda: quantised(made("onnx-fp32").path, pictures(model))),
         "peer": ("onnx", lambda: (peer_graph() or Path()).read_bytes()),
     }
     files: dict[str, EngineFile] = {}
@@ -165,8 +165,16 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]
         return None if batch is None else {GRAPH_INPUT: batch}
 
 
-def _quantised(plain: Path, pixels: Pixels) -> bytes:
-    """Quantise a graph in the project's form: QDQ, unsigned activations, signed weights per channel."""
+def quantised(plain: Path, pixels: Pixels) -> bytes:
+    """Quantise a graph in the project's form: QDQ, unsigned activations, signed weights per channel.
+
+    Args:
+        plain: The ONNX file in fp32.
+        pixels: uint8 (n, px, px, 3), what ranges are taken from; n is divisible by 4.
+
+    Returns:
+        The ONNX file in int8.
+    """
     with tempfile.TemporaryDirectory() as folder:
         prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
