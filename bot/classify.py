@@ -23,9 +23,10 @@ from bot.review.wikitext import printable
 from bot.scoring import Scorer
 from bot.settings import Settings
 from bot.timeline_values import Scored, where
+from classifier import preprocess
 from classifier.aggregate import BUILT_IN
 from classifier.errors import DecodeError
-from classifier.values import Frame, FrameResult, MediaPart
+from classifier.values import Frame, FrameResult, MediaPart, ModelCard
 
 if TYPE_CHECKING:
     from bot.classify_fetch import TitleFetcher
@@ -220,7 +221,7 @@ class _Work:
         address: str | None = None,
         downloaded: "Downloaded | None" = None,
     ) -> FileResult:
-        strip = _new_strip() if self.with_strip else None
+        strip = _new_strip(self.scorer.classifier.card) if self.with_strip else None
 
         def on_frame(frame: Frame, score: float) -> None:
             self.watcher.frame(frame, score)
@@ -247,10 +248,10 @@ class _Work:
         return FileResult(given, scored, strip)
 
 
-def _new_strip() -> "Strip":
+def _new_strip(card: ModelCard) -> "Strip":
     from bot.timeline_strip import Strip
 
-    return Strip()
+    return Strip(preprocess.get(card.preprocessing).channels)
 
 
 def _unreadable(path: Path, error: OSError) -> str:

@@ -90,10 +90,11 @@ def models_table(models: Iterable[ModelDescription]) -> Table:
     Returns:
         A table with a row per model.
     """
-    table = Table("Model", "Architecture", "Licence", "Weights", box=None, header_style="bold")
+    table = Table("Model", "Kind", "Architecture", "Licence", "Weights", box=None, header_style="bold")
     for model in models:
         size = f", {model.size_bytes / 1e6:.1f} MB" if model.size_bytes else ""
-        table.add_row(model.card.name, model.card.architecture, model.card.licence, model.state + size)
+        card = model.card
+        table.add_row(card.name, model.kind, card.architecture, card.licence, model.state + size)
     return table
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageFilter
 
+from classifier.preprocess import ChannelOrder
 from classifier.values import Frame, FrameResult, Pixels
 
 THUMBNAILS: Final = 12
@@ -51,9 +52,14 @@ class _Kept:
 
 
 class Strip:
-    """Collects frames as they are scored; `Strip.add` is an `OnFrame` of `classifier.scoring`."""
+    """Collects frames as they are scored; `Strip.add` is an `OnFrame` of `classifier.scoring`.
 
-    def __init__(self) -> None:
+    Args:
+        channels: Their order in the frames, as the model's preprocessing leaves them.
+    """
+
+    def __init__(self, channels: ChannelOrder) -> None:
+        self._channels = channels
         self._kept: list[_Kept] = []
         self._highest: list[_Kept] = []
         self._seen = 0
@@ -66,7 +72,7 @@ class Strip:
         """Take note of a frame.
 
         Args:
-            frame: The frame as the model saw it: uint8 (height, width, 3), BGR.
+            frame: The frame as the model saw it: uint8 (height, width, 3).
             score: 0..1.
         """
         position = frame.at_s if frame.at_s is not None else frame.page
@@ -86,7 +92,10 @@ class Strip:
             At most `THUMBNAILS`, by position; among them the first frame, the last, and the highest scores.
         """
         return [
-            Thumbnail(FrameResult(kept.score, kept.frame.at_s, kept.frame.page), blurred(kept.frame.pixels))
+            Thumbnail(
+                FrameResult(kept.score, kept.frame.at_s, kept.frame.page),
+                blurred(kept.frame.pixels, self._channels),
+            )
             for kept in self._chosen()
         ]
 
@@ -112,16 +121,17 @@ def _distance(one: _Kept, others: Sequence[_Kept]) -> float:
     return min(abs(one.at - other.at) for other in others)
 
 
-def blurred(pixels: Pixels) -> Image.Image:
+def blurred(pixels: Pixels, channels: ChannelOrder) -> Image.Image:
     """Make a thumbnail on which colours and large shapes remain, and nothing else.
 
     Args:
-        pixels: uint8 (height, width, 3), BGR, as preprocessing leaves it.
+        pixels: uint8 (height, width, 3), as preprocessing leaves it.
+        channels: Their order.
 
     Returns:
         RGB, `THUMBNAIL_PX` square.
     """
-    picture = Image.fromarray(np.ascontiguousarray(pixels[:, :, ::-1]))
+    picture = Image.fromarray(np.ascontiguousarray(pixels if channels == "rgb" else pixels[:, :, ::-1]))
     coarse = picture.resize((DETAIL_PX, DETAIL_PX), Image.Resampling.BOX)
     enlarged = coarse.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BICUBIC)
     return enlarged.filter(ImageFilter.GaussianBlur(BLUR_RADIUS_PX))

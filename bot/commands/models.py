@@ -1,14 +1,18 @@
-"""`models`: list them, fetch their weights, export them for fast engines."""
+"""`models`: list them, fetch their weights, add trained ones, export them for fast engines."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
 from bot.commands.edges import ConfigOption, configured, err, explained, out
 
+if TYPE_CHECKING:
+    from classifier.values import Level
+
 app = typer.Typer(
-    help="List the models, fetch their weights, export them for fast engines.", no_args_is_help=True
+    help="List the models, fetch their weights, add trained ones, export them for fast engines.",
+    no_args_is_help=True,
 )
 
 
@@ -21,7 +25,7 @@ def list_models(config: ConfigOption = None) -> None:
     with explained():
         settings = configured(config)
         folder = settings.classifier.cache_directory
-        out.print(models_table([catalogue.describe(name, folder) for name in catalogue.known()]))
+        out.print(models_table([catalogue.describe(name, folder) for name in catalogue.known(folder)]))
 
 
 @app.command("fetch")
@@ -41,6 +45,83 @@ def fetch_model(
         with err.status(f"fetching {name}…"):
             path = catalogue.fetch(name, settings.classifier.cache_directory, from_file=from_file)
         out.print(f"{name}: {path}", soft_wrap=True, highlight=False)
+
+
+@app.command("add")
+def add_model(
+    run_folder: Annotated[Path, typer.Argument(help="A finished run's, as `train` leaves it.")],
+    name: Annotated[str, typer.Option(help="What to call the model; default: as the run is called.")] = "",
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LEVEL=SCORE",
+            help="Score from which a file is flagged, such as balanced=0.7; once for each level.",
+            show_default="cautious=0.95 balanced=0.8 sensitive=0.5",
+        ),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help="Of the weights, an SPDX identifier; default: not stated.")
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace another model that was added under this name.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Add a training run's model: `classifier.model = "NAME"` in the configuration then scores with it.
+
+    The name has to be free; a run of the same name and weights is left as it is.
+    """
+    from bot.status import models_table
+    from classifier.models import catalogue
+
+    chosen = _thresholds(threshold or [])
+    with explained():
+        folder = configured(config).classifier.cache_directory
+        described = catalogue.add(
+            run_folder,
+            name=name,
+            thresholds=chosen,
+            licence=licence,
+            replace=replace,
+            cache_directory=folder,
+        )
+        out.print(models_table([described]))
+        out.print(f"weights: {described.path}", soft_wrap=True, highlight=False)
+        out.print(f'to score with it: [classifier] model = "{described.card.name}"', markup=False)
+
+
+@app.command("remove")
+def remove_model(
+    name: Annotated[str, typer.Argument(help="A name that was given to `models add`.")],
+    config: ConfigOption = None,
+) -> None:
+    """Forget a model that was added, with its weights and exports."""
+    from classifier.models import catalogue
+
+    with explained():
+        settings = configured(config)
+        catalogue.remove(name, settings.classifier.cache_directory)
+        out.print(f"{name}: removed", highlight=False)
+        if settings.classifier.model == name:
+            err.print(f"the configuration still asks for it: classifier.model = {name!r}", style="yellow")
+
+
+def _thresholds(given: list[str]) -> dict["Level", float]:
+    """Read `level=value`; what the values mean together is checked with the model."""
+    from classifier.values import Level
+
+    levels = get_args(Level)
+    chosen: dict[Level, float] = {}
+    for one in given:
+        level, _, value = one.partition("=")
+        try:
+            chosen[cast(Level, levels[levels.index(level)])] = float(value)
+        except ValueError:
+            raise typer.BadParameter(
+                f"{one!r} is not LEVEL=SCORE, such as balanced=0.7, with one of {', '.join(levels)}",
+                param_hint="--threshold",
+            ) from None
+    return chosen
 
 
 @app.command("export")

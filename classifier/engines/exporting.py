@@ -42,11 +42,12 @@ def export(
     Raises:
         ModelError: Where it cannot be made here, or its scores are too far off; the message says what to do.
     """
-    card = catalogue.card(name)
+    card = catalogue.card(name, cache_directory)
     if found := available(card, engine, cache_directory=cache_directory):
         return found
     if engine == REFERENCE:
-        raise weights.missing(catalogue.weights_source(name), weights.directory(cache_directory))
+        source = catalogue.weights_source(name, cache_directory)
+        raise weights.missing(source, weights.directory(cache_directory))
     if missing := missing_packages(engine):
         raise ModelError(
             f"{name} is not exported for {engine} yet, and cannot be here without {', '.join(missing)}. "
@@ -112,7 +113,7 @@ def _packages(engine: EngineId) -> tuple[str, ...]:
 
 def _reference(card: ModelCard, cache_directory: Path | None) -> ExportedGraph | None:
     """The weights themselves, if they are there."""
-    source = catalogue.weights_source(card.name)
+    source = catalogue.weights_source(card.name, cache_directory)
     path = weights.directory(cache_directory) / source.filename
     if not path.exists():
         return None

@@ -53,7 +53,7 @@ def make(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock, timeout=_LOCK_TIMEOUT_S):
-            card = catalogue.card(name)
+            card = catalogue.card(name, cache_directory)
             if found := exporting.available(card, engine, cache_directory=cache_directory):
                 return found
             reference = catalogue.load(name, cache_directory)

@@ -95,7 +95,7 @@ def choose(
     Raises:
         ModelError: Where the name is unknown, or no engine can be used; the message gives each one's reason.
     """
-    card = catalogue.card(name)
+    card = catalogue.card(name, cache_directory)
     limit = process_limit_bytes() if memory_limit_bytes is None else memory_limit_bytes
     trials: list[Trial] = []
     untried: dict[EngineId, str] = {}
@@ -142,7 +142,7 @@ def verify(
         ModelError: Where the engine is not installed, or there is no graph for it and none can be made.
     """
     opening.require(engine)
-    card, store = catalogue.card(name), _store(cache_directory)
+    card, store = catalogue.card(name, cache_directory), _store(cache_directory)
     graph = _exported(card, engine, cache_directory)
     if graph is None:
         attempt = _unexported(card, engine)
@@ -180,7 +180,7 @@ def describe(
         ModelError: Where the name is unknown.
     """
     limit = process_limit_bytes() if memory_limit_bytes is None else memory_limit_bytes
-    card, store = catalogue.card(name), _store(cache_directory)
+    card, store = catalogue.card(name, cache_directory), _store(cache_directory)
     known: dict[EngineId, Trial] = {}
     untried: dict[EngineId, str] = {}
     for engine in ENGINES:

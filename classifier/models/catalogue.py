@@ -1,24 +1,30 @@
 """The models that can be asked for by name: their cards, where their weights come from, and how to load them.
 
+Some are published and come with this project; others were trained and added on this machine, into the folder
+of the weights (see `classifier.models.added`), so every function asks for that folder.
+
 Importing this module is cheap; torch is imported when a model is loaded.
 """
 
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from classifier.errors import ModelError
-from classifier.models import weights
+from classifier.models import added, weights
+from classifier.models.added import AddedModel
 from classifier.models.weights import WeightsSource
-from classifier.values import ModelCard
+from classifier.values import Level, ModelCard
 
 if TYPE_CHECKING:
     from classifier.engines.torch_engine import TorchEngine
     from classifier.engines.values import ExportedGraph
 
 DEFAULT_MODEL = "open_nsfw"
+Kind = Literal["published", "trained"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +52,14 @@ class ModelDescription:
         state: Whether the model can be used: `ready`, `exported` (no weights here, but a graph from a bundle,
             which light engines run), `missing`, or `damaged` (wrong hash or unreadable).
         size_bytes: Size of the cached file, None if missing.
+        kind: Whether it comes with this project, or was trained and added here.
     """
 
     card: ModelCard
     path: Path
     state: str
     size_bytes: int | None
+    kind: Kind = "published"
 
 
 def _build_open_nsfw(content: bytes, card: ModelCard, threads: int) -> "TorchEngine":
@@ -100,33 +108,110 @@ _CATALOGUE: dict[str, ModelSpec] = {
 }
 
 
-def known() -> tuple[str, ...]:
-    """The names that the other functions accept."""
+def published() -> tuple[str, ...]:
+    """The names of the models that come with this project."""
     return tuple(_CATALOGUE)
 
 
-def card(name: str) -> ModelCard:
+def known(cache_directory: Path | None = None) -> tuple[str, ...]:
+    """The names that the other functions accept.
+
+    Args:
+        cache_directory: Where weights are kept; None: the user's cache folder.
+    """
+    return (*_CATALOGUE, *(name for name in added.names(cache_directory) if name not in _CATALOGUE))
+
+
+def card(name: str, cache_directory: Path | None = None) -> ModelCard:
     """The card of a model.
 
+    Args:
+        name: Catalogue name.
+        cache_directory: Where weights are kept; None: the user's cache folder.
+
     Raises:
-        ModelError: Where there is no model of that name.
+        ModelError: Where there is no model of that name, or its record is damaged.
     """
-    return _spec(name).card
+    return _spec(name, cache_directory).card
 
 
-def weights_source(name: str) -> WeightsSource:
+def weights_source(name: str, cache_directory: Path | None = None) -> WeightsSource:
     """Where a model's weights come from.
 
+    Args:
+        name: Catalogue name.
+        cache_directory: Where weights are kept; None: the user's cache folder.
+
     Raises:
-        ModelError: Where there is no model of that name.
+        ModelError: As `card`.
     """
-    return _spec(name).weights
+    return _spec(name, cache_directory).weights
+
+
+def add(
+    folder: Path,
+    *,
+    name: str = "",
+    thresholds: Mapping[Level, float] | None = None,
+    licence: str = "",
+    replace: bool = False,
+    cache_directory: Path | None = None,
+) -> ModelDescription:
+    """Add the model of a finished training run; from then on it can be asked for by name.
+
+    Args:
+        folder: The run's; nothing of it is needed afterwards.
+        name: What to call the model; empty: as the run is called.
+        thresholds: Score from which a file is flagged, by level; see `classifier.models.trained.read`.
+        licence: SPDX identifier of the weights, as their owner states it; empty: not stated.
+        replace: Whether another model that was added under this name is replaced.
+        cache_directory: Where weights are kept; None: the user's cache folder.
+
+    Returns:
+        What was added.
+
+    Raises:
+        TrainingError: Where the folder holds no run.
+        ModelError: Where the run is not finished, its weights are damaged or do not fit, the name is taken or
+            no safe file name, or the folder of the weights cannot be written.
+    """
+    from classifier.models import trained
+    from classifier.training import folder as folders
+
+    model = trained.read(folder, name=name, thresholds=thresholds, licence=licence or trained.NOT_STATED)
+    added.check_name(model.card.name, _CATALOGUE)
+    content = model.content()
+    if importlib.util.find_spec("torch") is not None:
+        trained.build(content, model.card, model.config)  # raises where the weights do not fit
+    run = asdict(folders.read(folder))
+    # Through JSON, as it is compared with what was written down.
+    record = AddedModel.model_validate_json(
+        json.dumps({"card": _plain(model.card), "config": model.config.to_values(), "run": run})
+    )
+    added.put(record, content, reserved=_CATALOGUE, replace=replace, cache_directory=cache_directory)
+    return describe(model.card.name, cache_directory)
+
+
+def remove(name: str, cache_directory: Path | None = None) -> None:
+    """Forget an added model, its weights and its exports.
+
+    Args:
+        name: Its name.
+        cache_directory: Where weights are kept; None: the user's cache folder.
+
+    Raises:
+        ModelError: Where no model was added under that name.
+    """
+    if name in _CATALOGUE:
+        raise ModelError(f"{name} comes with this project: only models that were added can be removed")
+    added.remove(name, cache_directory)
 
 
 def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None = None) -> Path:
     """Make sure that a model is on this machine; does nothing if it is and is sound.
 
-    Without torch the published weights cannot be converted; there a graph from a bundle takes their place.
+    An added model has nowhere to be fetched from but `from_file`. Without torch the published weights cannot
+    be converted; there a graph from a bundle takes their place.
 
     Args:
         name: Catalogue name.
@@ -140,7 +225,7 @@ def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None
     Raises:
         ModelError: Where the name is unknown or the weights cannot be had; the message says what to do.
     """
-    spec, directory = _spec(name), weights.directory(cache_directory)
+    spec, directory = _spec(name, cache_directory), weights.directory(cache_directory)
     if from_file is not None:
         from classifier.engines import bundles
 
@@ -169,7 +254,7 @@ def load(name: str, cache_directory: Path | None = None, threads: int = 0) -> "T
     Raises:
         ModelError: Where the name is unknown, or the weights are missing or not the published ones.
     """
-    spec = _spec(name)
+    spec = _spec(name, cache_directory)
     return spec.build(weights.read(spec.weights, weights.directory(cache_directory)), spec.card, threads)
 
 
@@ -186,26 +271,46 @@ def describe(name: str, cache_directory: Path | None = None) -> ModelDescription
     Raises:
         ModelError: Where the name is unknown.
     """
-    spec = _spec(name)
+    kind: Kind = "published" if name in _CATALOGUE else "trained"
+    try:
+        spec = _spec(name, cache_directory)
+    except ModelError:
+        if name not in known(cache_directory):
+            raise
+        unknown = ModelCard(name, "unknown", "", "", 0, {}, "unknown", "")
+        return ModelDescription(unknown, weights.directory(cache_directory), "damaged", None, kind)
     path = weights.directory(cache_directory) / spec.weights.filename
     if not path.exists():
         if found := _exported(spec, path.parent):
-            return ModelDescription(spec.card, found.path, "exported", found.path.stat().st_size)
-        return ModelDescription(spec.card, path, "missing", None)
+            return ModelDescription(spec.card, found.path, "exported", found.path.stat().st_size, kind)
+        return ModelDescription(spec.card, path, "missing", None, kind)
     try:
         weights.read(spec.weights, path.parent)
     except ModelError:
         state = "damaged"
     else:
         state = "ready"
-    return ModelDescription(spec.card, path, state, path.stat().st_size)
+    return ModelDescription(spec.card, path, state, path.stat().st_size, kind)
 
 
-def _spec(name: str) -> ModelSpec:
-    try:
+def _spec(name: str, cache_directory: Path | None) -> ModelSpec:
+    if name in _CATALOGUE:
         return _CATALOGUE[name]
-    except KeyError:
-        raise ModelError(f"unknown model {name!r}; known: {', '.join(_CATALOGUE)}") from None
+    model = added.find(name, cache_directory)
+    if model is None:
+        raise ModelError(f"unknown model {name!r}; known: {', '.join(known(cache_directory))}")
+    config = model.architecture
+
+    def build(content: bytes, card: ModelCard, threads: int) -> "TorchEngine":
+        from classifier.models import trained
+
+        return trained.build(content, card, config, threads)
+
+    return ModelSpec(model.card, model.weights, build)
+
+
+def _plain(card: ModelCard) -> dict[str, object]:
+    return {**asdict(card), "thresholds": dict(card.thresholds)}
 
 
 def _exported(spec: ModelSpec, directory: Path) -> "ExportedGraph | None":

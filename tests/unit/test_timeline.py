@@ -59,7 +59,7 @@ def film(**values: object) -> Scored:
 
 
 def thumbnails(what: Scored) -> list[Thumbnail]:
-    strip = Strip()
+    strip = Strip("bgr")
     for one in what.result.frames:
         strip.add(Frame(np.full((224, 224, 3), 90, np.uint8), one.at_s, one.page), one.score)
     return strip.thumbnails()
@@ -145,7 +145,7 @@ def test_whatever_a_file_is_called_stays_text() -> None:
 def test_the_thumbnails_of_the_page_are_the_blurred_ones() -> None:
     rng = np.random.default_rng(3)
     noise = rng.integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    strip = Strip()
+    strip = Strip("bgr")
     strip.add(Frame(noise, 0.0), 0.1)
     [image] = Page(render_html(film(), strip.thumbnails())).all("img")
     content = base64.b64decode((image["src"] or "").partition(",")[2])

@@ -22,7 +22,7 @@ def frame(at_s: float | None, brightness: int = 0, page: int | None = None) -> F
 
 def filled(scores: list[float], order: list[int] | None = None) -> Strip:
     """A strip of frames a second apart."""
-    strip = Strip()
+    strip = Strip("bgr")
     for second in order or range(len(scores)):
         strip.add(frame(float(second)), scores[second])
     return strip
@@ -51,7 +51,7 @@ def test_a_long_film_shows_both_ends_its_highest_scores_and_the_rest_evenly(seed
 
 
 def test_it_never_keeps_more_than_a_few_dozen_frames() -> None:
-    strip = Strip()
+    strip = Strip("bgr")
     for second in range(2000):
         strip.add(Frame(np.zeros((4, 4, 3), np.uint8), float(second)), second / 2000)
         assert len(strip) <= 4 * THUMBNAILS
@@ -65,18 +65,18 @@ def test_of_equal_scores_the_first_is_sure_to_be_shown() -> None:
 
 
 def test_pages_and_single_pictures_have_no_time() -> None:
-    strip = Strip()
+    strip = Strip("bgr")
     for page in (40, 1, 17):
         strip.add(frame(None, page=page), 0.5)
     assert [one.frame.page for one in strip.thumbnails()] == [1, 17, 40]
-    single = Strip()
+    single = Strip("bgr")
     single.add(frame(None), 0.25)
     [only] = single.thumbnails()
     assert (only.frame.score, only.frame.at_s, only.frame.page) == (0.25, None, None)
 
 
 def test_frames_are_copied_because_their_memory_is_used_again() -> None:
-    strip, shared = Strip(), np.full((224, 224, 3), 200, np.uint8)
+    strip, shared = Strip("bgr"), np.full((224, 224, 3), 200, np.uint8)
     strip.add(Frame(shared, 0.0), 0.5)
     shared[:] = 0
     assert np.asarray(strip.thumbnails()[0].picture).min() > 190
@@ -85,7 +85,11 @@ def test_frames_are_copied_because_their_memory_is_used_again() -> None:
 def test_colours_come_out_in_their_order() -> None:
     pixels = np.zeros((224, 224, 3), np.uint8)
     pixels[:, :, 2] = 250  # red, in BGR
-    assert blurred(pixels).getpixel((80, 80)) == (250, 0, 0)
+    assert blurred(pixels, "bgr").getpixel((80, 80)) == (250, 0, 0)
+    assert blurred(pixels, "rgb").getpixel((80, 80)) == (0, 0, 250)
+    strip = Strip("rgb")
+    strip.add(Frame(pixels), 0.5)
+    assert strip.thumbnails()[0].picture.getpixel((80, 80)) == (0, 0, 250)
 
 
 def detailed(period_px: int) -> Pixels:
@@ -97,13 +101,13 @@ def detailed(period_px: int) -> Pixels:
 
 @pytest.mark.parametrize("period_px", [2, 4, 8])
 def test_details_are_gone_and_only_large_shapes_remain(period_px: int) -> None:
-    thumbnail = blurred(detailed(period_px))
+    thumbnail = blurred(detailed(period_px), "bgr")
     assert thumbnail.size == (THUMBNAIL_PX, THUMBNAIL_PX)
     inner = np.asarray(thumbnail).astype(int)[20:-20, 20:-20]
     assert inner.max() - inner.min() < 26, "a tenth of the contrast"
     halves = np.zeros((224, 224, 3), np.uint8)
     halves[:, 112:] = 255
-    large = np.asarray(blurred(halves)).astype(int)
+    large = np.asarray(blurred(halves, "bgr")).astype(int)
     assert large[80, 130, 0] - large[80, 30, 0] > 200
 
 
@@ -116,7 +120,7 @@ def test_what_is_mixed_within_a_coarse_cell_makes_no_difference() -> None:
         for x in range(0, 224, cell):
             inside = mixed[y : y + cell, x : x + cell].reshape(-1, 3)
             mixed[y : y + cell, x : x + cell] = rng.permutation(inside).reshape(cell, cell, 3)
-    difference = np.abs(np.asarray(blurred(pixels)).astype(int) - np.asarray(blurred(mixed)))
+    difference = np.abs(np.asarray(blurred(pixels, "bgr")).astype(int) - np.asarray(blurred(mixed, "bgr")))
     assert difference.max() <= 2, "rounding alone"
 
 
