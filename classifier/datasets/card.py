@@ -8,11 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from classifier import atomic_file
 from classifier.datasets.balance import BalanceRow, balance
 from classifier.datasets.manifest import content_hash
 from classifier.datasets.near import duplicate_groups
-from classifier.datasets.values import Dataset, Finding
+from classifier.datasets.values import Dataset, DatasetError, Finding
 
 _UNKNOWN = "*Not stated.*"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
@@ -81,6 +83,26 @@ def data_card(
     return "\n\n".join(parts) + "\n"
 
 
+def write(
+    path: Path, dataset: Dataset, findings: Sequence[Finding] = (), statements: Statements | None = None
+) -> Path:
+    """Write the card into a file; otherwise like `data_card`.
+
+    Returns:
+        The file.
+
+    Raises:
+        DatasetError: Also where the file cannot be written.
+    """
+    content = data_card(dataset, findings, statements)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file.write(path, content.encode())
+    except OSError as error:
+        raise DatasetError(f"cannot be written: {error.strerror or error}", path) from error
+    return path
+
+
 def facts(dataset: Dataset) -> dict[str, str]:
     """What can be said of a dataset in a line each.
 
@@ -147,4 +169,4 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-__all__ = ["Statements", "data_card", "escaped", "facts"]
+__all__ = ["Statements", "data_card", "escaped", "facts", "write"]

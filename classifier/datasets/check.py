@@ -41,6 +41,11 @@ def check(
         *_sources(dataset),
         *_column_groups(dataset),
     ]
+    return by_severity(findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, then warnings, then the rest, each in their order."""
     order = ("error", "warning", "info")
     return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))
 
@@ -105,17 +110,17 @@ def _labels(dataset: Dataset) -> Iterator[Finding]:
                 yield Finding("warning", "imbalanced", message, dataset.name, "label")
     if "" in splits and len(splits) > 1:
         count = sum(not item.split for item in dataset.items)
-        yield Finding("warning", "no_split", f"{count} pictures have no split", dataset.name, "split")
+        yield Finding("warning", "no_split", f"{_count(count)} without a split", dataset.name, "split")
 
 
 def _verified(dataset: Dataset) -> Iterator[Finding]:
     unverified = [item.path for item in dataset.items if not item.sha256]
     if unverified:
-        message = f"{len(unverified)} pictures were not verified; their duplicates are not known"
+        message = f"{_count(len(unverified))} not verified, so that duplicates are not known"
         yield Finding("warning", "unverified", message, dataset.name, "sha256", tuple(unverified[:_EXAMPLES]))
     flat = [item.path for item in dataset.items if item.sha256 and not item.perceptual_hash]
     if flat:
-        message = f"{len(flat)} pictures have too little detail for near duplicates to be found"
+        message = f"{_count(len(flat))} with too little detail for near duplicates to be found"
         yield Finding("info", "flat", message, dataset.name, "perceptual_hash", tuple(flat[:_EXAMPLES]))
 
 
@@ -132,7 +137,7 @@ def _duplicates(dataset: Dataset, exact: Labels, near: Labels) -> Iterator[Findi
             message = f"{len(items)} of {len(dataset)} pictures are near duplicates of each other"
             yield Finding("warning", "giant_group", message, items[0].path, "perceptual_hash")
     if spare:
-        message = f"{len(spare)} pictures are duplicates or near duplicates of others"
+        message = f"{_count(len(spare))} too many: duplicates or near duplicates of others"
         yield Finding("warning", "duplicates", message, dataset.name, "sha256", tuple(spare[:_EXAMPLES]))
 
 
@@ -183,10 +188,12 @@ def _column_groups(dataset: Dataset) -> Iterator[Finding]:
         counts = Counter(item.groups.get(name, "") for item in dataset.items)
         for value, count in sorted(counts.items()):
             if value and count < MIN_GROUP_ITEMS:
-                message = (
-                    f"only {count} pictures have the value {value!r}: too few to say anything about them"
-                )
+                message = f"only {_count(count)} with the value {value!r}: too few to say anything about them"
                 yield Finding("warning", "tiny_group", message, dataset.name, f"group:{name}")
+
+
+def _count(number: int) -> str:
+    return f"{number:,} {'picture' if number == 1 else 'pictures'}"
 
 
 def _members(items: Sequence[Item], labels: Iterable[int]) -> list[list[tuple[Item, int]]]:
@@ -201,4 +208,4 @@ def _splits(items: Iterable[Item]) -> list[str]:
     return sorted({item.split for item in items if item.split})
 
 
-__all__ = ["check", "exit_code", "require"]
+__all__ = ["by_severity", "check", "exit_code", "require"]

@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from classifier import atomic_file
-from classifier.datasets.values import DEFAULT_CLASSES, SPLITS, Classes, Dataset, DatasetError, Item
+from classifier.datasets.values import (
+    DEFAULT_CLASSES,
+    SPLITS,
+    Classes,
+    Dataset,
+    DatasetError,
+    Item,
+    missing_extra,
+)
 
 COLUMNS = ("path", "label", "source", "split", "sha256", "perceptual_hash")
 GROUP_PREFIX = "group:"
@@ -44,7 +52,7 @@ def read(path: Path, classes: Classes = DEFAULT_CLASSES, max_items: int = MAX_IT
     """
     if len(set(classes)) != 2 or "" in classes:
         raise DatasetError(f"the classes have to be two different names, not {classes}", path, None, "label")
-    rows = _read_parquet(path, max_items) if _suffix(path) == ".parquet" else read_csv(path, max_items)
+    rows = _read_parquet(path, max_items) if suffix_of(path) == ".parquet" else read_csv(path, max_items)
     items: list[Item] = []
     seen: dict[str, int] = {}
     for number, row in rows:
@@ -69,7 +77,7 @@ def write(dataset: Dataset, path: Path) -> None:
     Raises:
         DatasetError: Where the ending is another one or the file cannot be written.
     """
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     groups = sorted({name for item in dataset.items for name in item.groups})
     header = [*COLUMNS, *(GROUP_PREFIX + name for name in groups)]
     rows = [_row(item, groups) for item in _rebased(dataset, path.absolute().parent)]
@@ -134,10 +142,43 @@ def read_csv(path: Path, max_items: int = MAX_ITEMS) -> Iterator[tuple[int, dict
         raise DatasetError(f"cannot be read: {error.strerror or error}", path) from error
 
 
-def _read_parquet(path: Path, max_items: int) -> Iterator[tuple[int, dict[str, str]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def header_of(path: Path) -> tuple[str, ...]:
+    """The columns of any CSV file.
 
+    Args:
+        path: The file, UTF-8.
+
+    Returns:
+        Their names.
+
+    Raises:
+        DatasetError: Where it cannot be read or has none.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader(file, strict=True), [])
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"is not UTF-8: {error.reason}", path) from error
+    except csv.Error as error:
+        raise DatasetError(f"is not CSV: {error}", path) from error
+    except OSError as error:
+        raise DatasetError(f"cannot be read: {error.strerror or error}", path) from error
+    _check_header(header, path)
+    return tuple(header)
+
+
+def _arrow() -> tuple[Any, Any]:
+    """The library and its part for Parquet."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise missing_extra(error.name) from error
+    return pa, pq
+
+
+def _read_parquet(path: Path, max_items: int) -> Iterator[tuple[int, dict[str, str]]]:
+    pa, pq = _arrow()
     try:
         # The number of rows stands in the file's foot: a huge file is refused before it is read.
         with pq.ParquetFile(path) as file:
@@ -217,20 +258,33 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def _parquet(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    pa, pq = _arrow()
     columns = [pa.array([row[index] for row in rows], pa.string()) for index in range(len(header))]
     with io.BytesIO() as buffer:
         pq.write_table(pa.Table.from_arrays(columns, names=list(header)), buffer)
         return buffer.getvalue()
 
 
-def _suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
+    """The ending of a manifest, in lower case.
+
+    Raises:
+        DatasetError: Where it is none that can be written.
+    """
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise DatasetError(f"a manifest ends in {' or '.join(_SUFFIXES)}", path)
     return suffix
 
 
-__all__ = ["COLUMNS", "GROUP_PREFIX", "MAX_ITEMS", "content_hash", "read", "read_csv", "write"]
+__all__ = [
+    "COLUMNS",
+    "GROUP_PREFIX",
+    "MAX_ITEMS",
+    "content_hash",
+    "header_of",
+    "read",
+    "read_csv",
+    "suffix_of",
+    "write",
+]

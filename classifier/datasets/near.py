@@ -115,6 +115,18 @@ def distance_bits(one: str, other: str) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
+def mirrored_hash(value: str) -> str:
+    """The hash of the mirrored picture, but for bits of values that lie at the median.
+
+    Args:
+        value: 64 hex digits.
+
+    Returns:
+        64 hex digits.
+    """
+    return f"{int(value, 16) ^ int(f'{int(_MIRROR):016x}' * _WORDS, 16):064x}"
+
+
 def _connect(words: NDArray[np.uint64], max_distance_bits: int, mirrored: bool) -> Labels:
     """Label distinct hashes, uint64 (4, n), by group."""
     count = words.shape[1]
@@ -162,5 +174,6 @@ __all__ = [
     "distance_bits",
     "duplicate_groups",
     "first_of_equals",
+    "mirrored_hash",
     "near_groups",
 ]

@@ -11,9 +11,12 @@ from classifier import atomic_file
 from classifier.datasets.balance import balance
 from classifier.datasets.card import facts
 from classifier.datasets.sheets import Sheet
-from classifier.datasets.values import Dataset, Finding
+from classifier.datasets.values import Dataset, DatasetError, Finding
 
 MAX_FINDINGS = 500
+_MAX_OTHERS = 5
+_MAX_ROWS = 12
+"""More rows of a table are folded away."""
 _TEMPLATE = "report.html"
 
 
@@ -41,12 +44,22 @@ def render(dataset: Dataset, findings: Sequence[Finding] = (), sheets: Sequence[
         lstrip_blocks=True,
     )
     rows = balance(dataset)
-    columns = dict.fromkeys(row.column for row in rows)
+    tables = {
+        column or "all pictures": [row for row in rows if row.column == column]
+        for column in dict.fromkeys(row.column for row in rows)
+    }
     return environment.get_template(_TEMPLATE).render(
         name=dataset.name,
         classes=dataset.classes,
         facts=facts(dataset),
-        tables={column: [row for row in rows if row.column == column] for column in columns},
+        tables=tables,
+        # Pictures without a value can be so many that nothing would be seen of the others.
+        largest={
+            column: max((row.count for row in part if row.value), default=0) or max(row.count for row in part)
+            for column, part in tables.items()
+        },
+        max_rows=_MAX_ROWS,
+        max_others=_MAX_OTHERS,
         findings=findings[:MAX_FINDINGS],
         findings_left_out=max(0, len(findings) - MAX_FINDINGS),
         errors=sum(finding.severity == "error" for finding in findings),
@@ -60,9 +73,14 @@ def write(
     """Write the page into a file, readable by its owner only; otherwise like `render`.
 
     Raises:
-        OSError: Where the file cannot be written.
+        DatasetError: Also where the file cannot be written.
     """
-    atomic_file.write(path, render(dataset, findings, sheets).encode())
+    content = render(dataset, findings, sheets)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file.write(path, content.encode())
+    except OSError as error:
+        raise DatasetError(f"cannot be written: {error.strerror or error}", path) from error
 
 
 __all__ = ["MAX_FINDINGS", "render", "write"]

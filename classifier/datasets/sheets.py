@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFilter
 
 from classifier.datasets.near import duplicate_groups
-from classifier.datasets.values import Dataset, Item
-from classifier.datasets.verify import first_picture
+from classifier.datasets.values import Dataset, DatasetError, Item
+from classifier.datasets.verify import Progress, first_picture
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
 from classifier.errors import DecodeError
@@ -53,6 +53,7 @@ def contact_sheets(
     spread_over: str = "",
     blurred: bool = True,
     workers: int = 2,
+    progress: Progress | None = None,
 ) -> tuple[Sheet, ...]:
     """Make a sheet for each label.
 
@@ -65,6 +66,7 @@ def contact_sheets(
         spread_over: A group's name: its values get equally many pictures as far as there are so many.
         blurred: False shows them as they are.
         workers: How many processes decode.
+        progress: Told after every picture.
 
     Returns:
         A sheet for every label that has pictures; what cannot be decoded is crossed out.
@@ -73,13 +75,50 @@ def contact_sheets(
         ClassifierError: Where decode workers do not start.
     """
     sheets = []
+    by_label = {label: representatives(dataset, label, count, seed, spread_over) for label in dataset.classes}
+    total = sum(len(chosen) for chosen in by_label.values())
+    done = 0
     with DecodePool(DecodeLimits(), workers) as pool:
-        for label in dataset.classes:
-            chosen = representatives(dataset, label, count, seed, spread_over)
-            if chosen:
-                tiles = [_tile(dataset, item, pool, side_px, blurred) for item in chosen]
+        for label, chosen in by_label.items():
+            tiles = []
+            for item in chosen:
+                tiles.append(_tile(dataset, item, pool, side_px, blurred))
+                done += 1
+                if progress:
+                    progress(done, total)
+            if tiles:
                 sheets.append(Sheet(label, chosen, _sheet(tiles, columns, side_px), blurred))
     return tuple(sheets)
+
+
+def sheet_of(
+    dataset: Dataset,
+    items: Sequence[Item],
+    *,
+    columns: int = 6,
+    side_px: int = 112,
+    blurred: bool = True,
+    workers: int = 2,
+) -> Sheet:
+    """Make a sheet of the very pictures that are given, in their order.
+
+    Args:
+        dataset: Where they belong.
+        items: At least one.
+        columns: As for `contact_sheets`, like the rest.
+        side_px: Side of one picture.
+        blurred: False shows them as they are.
+        workers: How many processes decode.
+
+    Returns:
+        The sheet; its label is empty. What cannot be decoded, or is not on this disk, is crossed out.
+
+    Raises:
+        ClassifierError: Where decode workers do not start.
+    """
+    with DecodePool(DecodeLimits(), workers) as pool:
+        tiles = [_tile(dataset, item, pool, side_px, blurred) for item in items]
+    return Sheet("", tuple(items), _sheet(tiles, columns, side_px), blurred)
 
 
 def representatives(
@@ -118,7 +157,7 @@ def representatives(
 def _tile(dataset: Dataset, item: Item, pool: DecodePool, side_px: int, blurred: bool) -> Image.Image:
     try:
         pixels = first_picture(dataset.path_of(item), pool)
-    except DecodeError:
+    except (DecodeError, DatasetError):
         crossed = Image.new("RGB", (side_px, side_px), _PAPER)
         ImageDraw.Draw(crossed).line((0, 0, side_px, side_px), fill=_CROSS, width=2)
         return crossed
@@ -137,4 +176,4 @@ def _sheet(tiles: Sequence[Image.Image], columns: int, side_px: int) -> bytes:
         return buffer.getvalue()
 
 
-__all__ = ["BLUR_SHARE", "Sheet", "contact_sheets", "representatives"]
+__all__ = ["BLUR_SHARE", "Sheet", "contact_sheets", "representatives", "sheet_of"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from classifier.datasets import manifest
 from classifier.datasets.near import MAX_DISTANCE_BITS, connected, duplicate_groups, first_of_equals
-from classifier.datasets.values import Dataset, DatasetError, Item
+from classifier.datasets.values import DEFAULT_CLASSES, Classes, Dataset, DatasetError, Item
 
 DEFAULT_SHARES: Mapping[str, float] = {"train": 0.7, "validation": 0.15, "test": 0.15}
 _MAX_PASSES = 20
@@ -71,7 +71,9 @@ def split(
     """
     for item in dataset.items:
         if not item.sha256:
-            message = f"{item.path} was not verified, so its duplicates are not known"
+            message = (
+                f"{item.path} was not verified, so its duplicates are not known; build the dataset first"
+            )
             raise DatasetError(message, dataset.name, None, "sha256")
         dataset.target_of(item)  # refuses labels that are neither class
     labels = connected(
@@ -144,18 +146,59 @@ def write_split(dataset: Dataset, path: Path) -> tuple[Path, Path | None]:
             raise DatasetError(f"{item.path} has no split", dataset.name, None, "split")
     visible = dataset.with_items(item for item in dataset.items if item.split != "test")
     sealed = dataset.part("test")
-    manifest.write(visible, path)
-    if not sealed.items:
-        return path, None
     test_path = sealed_path(path)
-    manifest.write(sealed, test_path)
-    test_path.chmod(_SEALED_MODE)
-    return path, test_path
+    if sealed.items:
+        # Before the other: whatever ends this in between, no test item is in neither file.
+        manifest.write(sealed, test_path)
+        test_path.chmod(_SEALED_MODE)
+    manifest.write(visible, path)
+    return path, test_path if sealed.items else None
 
 
 def sealed_path(path: Path) -> Path:
     """Where the test set of a training manifest lies."""
     return path.with_name(f"{path.stem}.test{path.suffix}")
+
+
+def require_unsealed(path: Path, *, keep_existing: bool = False, anew: bool = False) -> None:
+    """See that dividing does not replace a sealed test set by accident.
+
+    Args:
+        path: The manifest for training that is to be written.
+        keep_existing: Whether what has a split keeps it.
+        anew: Whether the test set may be replaced: results on the former one can't be compared any more.
+
+    Raises:
+        DatasetError: Where a test set is there and neither is wanted.
+    """
+    test_path = sealed_path(path)
+    if test_path.exists() and not (keep_existing or anew):
+        message = "is a sealed test set already: keep existing splits, or ask to divide everything anew"
+        raise DatasetError(message, test_path)
+
+
+def read_whole(path: Path, classes: Classes = DEFAULT_CLASSES) -> Dataset:
+    """Read a manifest together with its sealed test set, if there is one; never for training code.
+
+    Args:
+        path: The manifest for training.
+        classes: The negative and the positive label.
+
+    Returns:
+        All items. An item that the sealed set has too is not taken twice, unless this one says that it is for
+        something else: that is a leak, which `check` has to see.
+
+    Raises:
+        DatasetError: Where one of the two cannot be read.
+    """
+    visible = manifest.read(path, classes)
+    test_path = sealed_path(path)
+    if not test_path.is_file():
+        return visible
+    sealed = manifest.read(test_path, classes)
+    paths = {item.path for item in sealed.items}
+    kept = [item for item in visible.items if item.split not in ("", "test") or item.path not in paths]
+    return replace(visible, items=(*kept, *sealed.items))
 
 
 @dataclass(slots=True)
@@ -276,4 +319,13 @@ def _require_both_classes(
                 raise DatasetError(message, dataset.name, None, "source" if holding else "label")
 
 
-__all__ = ["DEFAULT_SHARES", "Unit", "plan", "sealed_path", "split", "write_split"]
+__all__ = [
+    "DEFAULT_SHARES",
+    "Unit",
+    "plan",
+    "read_whole",
+    "require_unsealed",
+    "sealed_path",
+    "split",
+    "write_split",
+]

@@ -198,6 +198,20 @@ class Dataset:
                 raise DatasetError(message, self.name, None, "label")
 
 
+def missing_extra(package: str | None) -> DatasetError:
+    """The error where a library of the extra `train` is not installed.
+
+    Args:
+        package: The library, as `ImportError.name` tells it.
+
+    Returns:
+        What to raise.
+    """
+    return DatasetError(
+        f"datasets need the package {package}: python -m pip install 'commons-nsfw-bot[train]'"
+    )
+
+
 def join(datasets: Iterable[Dataset]) -> Dataset:
     """Several datasets as one, for example to look for leaks between a training and a sealed test manifest.
 
@@ -236,4 +250,5 @@ __all__ = [
     "Severity",
     "Split",
     "join",
+    "missing_extra",
 ]

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from classifier.datasets.values import Dataset, Finding, Item
+from classifier.datasets.values import Dataset, Finding, Item, missing_extra
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
 from classifier.errors import DecodeError
@@ -72,8 +73,10 @@ def verify(
         The sound items, and findings about the others.
 
     Raises:
+        DatasetError: Where the library for perceptual hashes is not installed.
         ClassifierError: Where decode workers do not start.
     """
+    _pdq()  # before any file is read, not after the first
     good: list[Item] = []
     findings: list[Finding] = []
     with DecodePool(limits or DecodeLimits(), workers) as pool, _threads(workers + 1) as threads:
@@ -127,10 +130,17 @@ def perceptual_hash(pixels: Pixels) -> str:
         64 hex digits; empty where the picture is too flat to be told from others by it.
     """
     import numpy as np
-    import pdqhash
 
-    bits, quality = pdqhash.compute(np.ascontiguousarray(pixels))
+    bits, quality = _pdq().compute(np.ascontiguousarray(pixels))
     return np.packbits(bits.astype(np.uint8)).tobytes().hex() if quality >= MIN_QUALITY else ""
+
+
+def _pdq() -> Any:
+    try:
+        import pdqhash
+    except ImportError as error:
+        raise missing_extra(error.name) from error
+    return pdqhash
 
 
 def _inspect(

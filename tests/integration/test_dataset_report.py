@@ -88,7 +88,7 @@ def test_the_report_escapes_what_the_data_says_and_loads_nothing(dataset: Datase
     seen = Tags(page)
     assert "script" not in seen.tags
     assert NASTY in seen.text
-    assert {"img", "table", "meter"} <= seen.tags
+    assert {"img", "table", "figure"} <= seen.tags
     assert "501 errors; 1 further findings" in seen.text
     assert "http" not in page.replace("http-equiv", "")
     assert "Nothing." in report.render(dataset)
