@@ -91,6 +91,7 @@ class _Maker:
     def _int8(self, engine: EngineId) -> ExportedGraph:
         from classifier.engines import quantise
 
+        self._require_both_sides(engine)
         plain = EngineId(engine.library, "fp32")
         card = self.reference.card
         fp32 = exporting.available(card, plain, cache_directory=self.cache_directory) or self.make(plain)
@@ -104,6 +105,7 @@ class _Maker:
     def _torch_int8(self, engine: EngineId) -> ExportedGraph:
         from classifier.engines import torch_int8
 
+        self._require_both_sides(engine)
         self.tell("quantising", 0, 1)
         with tempfile.TemporaryDirectory(prefix="commons-nsfw-bot-") as directory:
             path = Path(directory) / "graph.pt"
@@ -111,6 +113,21 @@ class _Maker:
             content = path.read_bytes()
         self.tell("quantising", 1, 1)
         return self._keep(engine, content)
+
+    def _require_both_sides(self, engine: EngineId) -> None:
+        """Refuse to make what could not be judged: a trained model may score all of our pictures alike.
+
+        Raises:
+            ModelError: Where nearly all scores of the reference lie at one end.
+        """
+        scores = self.sets.evaluation.reference
+        high = int((scores >= 0.5).sum())
+        if min(high, len(scores) - high) < drift.MIN_INT8_POSITIVES:
+            raise ModelError(
+                f"{self.reference.card.name}: {engine} could not be verified: of the {len(scores)} generated "
+                f"pictures that it would be compared on, the model scores {high} at 0.5 or more and "
+                f"{len(scores) - high} below, and {drift.MIN_INT8_POSITIVES} of each are needed. Use fp32"
+            )
 
     def _keep(self, engine: EngineId, content: bytes, fp32_layers: tuple[str, ...] = ()) -> ExportedGraph:
         """Compare with the reference; keep what is near enough.
