@@ -51,7 +51,11 @@ LOADS_THEM = {
     "classifier.training.module",
     "classifier.training.objective",
     "classifier.training.run",
+    "classifier.training.search.pruning",
+    "classifier.training.search.trials",
+    "classifier.training.starting",
     "classifier.training.trainer",
+    "classifier.training.watching",
 }
 """Imported inside functions only, by whoever needs one of these libraries."""
 QUANTISER = "classifier.engines.quantise"
