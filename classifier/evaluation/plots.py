@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -39,6 +39,8 @@ _VARIABLES: Final = {
 }
 _SIZE_IN: Final = (5.4, 4.0)
 
+_Drawn = TypeVar("_Drawn")
+
 
 def plots(evaluation: Evaluation) -> dict[str, str]:
     """Draw everything.
@@ -60,20 +62,20 @@ def plots(evaluation: Evaluation) -> dict[str, str]:
     return {name: draw(label, name, drawer, evaluation) for name, (drawer, label) in drawers.items()}
 
 
-def draw(label: str, prefix: str, drawer: Callable[[Axes, Evaluation], None], evaluation: Evaluation) -> str:
+def draw(label: str, prefix: str, drawer: Callable[[Axes, _Drawn], None], drawn: _Drawn) -> str:
     """Draw one plot.
 
     Args:
         label: What it shows, for who cannot see it.
         prefix: Of all ids inside, unique on the page.
         drawer: Draws into the axes it is given.
-        evaluation: What to draw.
+        drawn: What to draw, such as an evaluation.
 
     Returns:
         An `<svg>` element.
     """
     with _styled() as figure:
-        drawer(figure.add_subplot(), evaluation)
+        drawer(figure.add_subplot(), drawn)
         return as_element(figure, label, prefix)
 
 
@@ -127,15 +129,16 @@ def _styled() -> Iterator[Figure]:
         yield Figure(figsize=_SIZE_IN, layout="constrained", facecolor="none")
 
 
-def _percent(axis: object, *names: str) -> None:
+def percent_axes(axes: Axes, *names: str) -> None:
+    """Write the shares on `xaxis` or `yaxis` as per cent."""
     for name in names:
-        getattr(axis, name).set_major_formatter(lambda share, _: f"{share * 100:g} %")
+        getattr(axes, name).set_major_formatter(lambda share, _: f"{share * 100:g} %")
 
 
 def _unit_square(axes: Axes, across: str, up: str) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=across, ylabel=up)
     axes.grid(visible=True)
-    _percent(axes, "xaxis", "yaxis")
+    percent_axes(axes, "xaxis", "yaxis")
 
 
 def _precision_recall(axes: Axes, evaluation: Evaluation) -> None:
@@ -183,7 +186,7 @@ def _prevalence(axes: Axes, evaluation: Evaluation) -> None:
     axes.set(xscale="log", xlim=(shares[0], shares[-1]), ylim=(0, 1.02))
     axes.set(xlabel="Positives among uploads", ylabel="Flags that are right")
     axes.grid(visible=True)
-    _percent(axes, "xaxis", "yaxis")
+    percent_axes(axes, "xaxis", "yaxis")
     axes.set_xticks([0.001, 0.01, 0.1, 0.5])
     axes.set_xticks([], minor=True)
     low, high = [one.low for one in found], [one.high for one in found]
@@ -275,4 +278,17 @@ def _bins(axes: Axes, bins: Sequence[Bin], colour: str, label: str) -> None:
     )
 
 
-__all__ = ["as_element", "draw", "plots"]
+__all__ = [
+    "CARD",
+    "GRID",
+    "INK",
+    "MARK",
+    "NEGATIVE",
+    "POSITIVE",
+    "QUIET",
+    "Axes",
+    "as_element",
+    "draw",
+    "percent_axes",
+    "plots",
+]
