@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bot.commands.collect import collect
 from bot.commands.edges import EXIT_FAILED, err, explained, out
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Build sets of labelled pictures, check them, divide them, report on them.", no_args_is_help=True
 )
+
+app.command("collect")(collect)
 
 ManifestArgument = Annotated[
     Path,
