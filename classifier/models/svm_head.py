@@ -146,6 +146,15 @@ def _estimator(
             ) from error
 
 
+def require_sklearn() -> None:
+    """Find out early whether machines can be fitted here.
+
+    Raises:
+        ModelError: Where scikit-learn is missing.
+    """
+    _import_sklearn()
+
+
 def _import_sklearn() -> ModuleType:
     """Import what is needed of scikit-learn, which only the laboratory has; slow, so as late as possible."""
     try:
@@ -177,4 +186,4 @@ def _check(
         raise ModelError(f"a class has {fewest} pictures, and {folds} folds need at least one each")
 
 
-__all__ = ["FittedSvm", "fit", "install"]
+__all__ = ["FittedSvm", "fit", "install", "require_sklearn"]

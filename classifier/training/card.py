@@ -75,18 +75,30 @@ def _counts(record: RunRecord) -> str:
 
 def _training(config: TrainConfig, result: Result) -> str:
     optimizer, training = config.optimizer, config.training
-    parts = [
-        f"{config.loss.kind} by {optimizer.name}, rate {optimizer.rate} ({optimizer.schedule})",
-        f"batches of {training.batch}",
-        f"{result.epochs} of {training.epochs} epochs, {result.steps} steps",
-        f"weights of epoch {result.kept_epoch}",
-    ]
-    if training.ema_decay:
+    parts = ["features as the starting weights give them"]
+    if training.epochs:
+        parts = [
+            f"{config.loss.kind} by {optimizer.name}, rate {optimizer.rate} ({optimizer.schedule})",
+            f"batches of {training.batch}",
+            f"{result.epochs} of {training.epochs} epochs, {result.steps} steps",
+            f"weights of epoch {result.kept_epoch}",
+        ]
+    if training.epochs and training.ema_decay:
         parts.append(f"averaged with decay {training.ema_decay}")
+    if config.model.get("head") == "svm":
+        parts.append(
+            f"then a linear support vector machine on the features, c {config.svm.c:g}, calibrated in "
+            f"{config.svm.folds} folds"
+        )
     return ", ".join(parts)
 
 
 def _scores(config: TrainConfig) -> str:
+    if config.model.get("head") == "svm" and config.training.epochs:
+        return (
+            "\nThe machine was calibrated on pictures that the network had learned: on others its scores are "
+            "too sure until they are calibrated anew.\n"
+        )
     if config.loss.kind == "cross_entropy":
         return ""
     return "\nTrained by margin: scores rank pictures, but are no chances until they are calibrated.\n"

@@ -157,11 +157,23 @@ class OptimizerConfig(_Section):
     gradient_clip: NotNegative = 0.0
 
 
+class SvmConfig(_Section):
+    """The machine of `model.head = "svm"`; balanced class weights or sampling hold for it too.
+
+    Attributes:
+        c: How much a picture on the wrong side counts against a wide margin.
+        folds: Of the cross-validation that calibrates it; near-duplicates and sources are not divided.
+    """
+
+    c: Positive = 1.0
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+
+
 class TrainingConfig(_Section):
     """How long, on what, and what is kept.
 
     Attributes:
-        epochs: At most.
+        epochs: At most; 0 leaves the network as it begins, which only the head `svm` makes sense of.
         batch: Pictures of a batch at most; of each process with several devices.
         accumulate: Batches whose gradients make one step.
         seed: Of everything that is drawn.
@@ -183,7 +195,7 @@ class TrainingConfig(_Section):
         threads: Of torch on the CPU; 0 leaves it alone. Other numbers may round differently.
     """
 
-    epochs: Count = 30
+    epochs: Annotated[int, Field(ge=0)] = 30
     batch: Count = 64
     accumulate: Count = 1
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -223,6 +235,7 @@ class TrainConfig(_Section):
         loss: What is minimised.
         optimizer: How.
         training: How long and on what.
+        svm: The head that is fitted to the features of the trained network, with `model.head = "svm"`.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -232,6 +245,7 @@ class TrainConfig(_Section):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
+    svm: SvmConfig = SvmConfig()
 
     @field_validator("model")
     @classmethod
@@ -254,8 +268,8 @@ class TrainConfig(_Section):
             if self.training.sampling == "balanced":
                 raise ValueError("training.sampling: with buckets use loss.class_weights instead")
         head = self.model.get("head", "linear")
-        if head == "svm":
-            raise ValueError("model.head: a support vector machine is fitted to features, not trained here")
+        if not self.training.epochs and head != "svm":
+            raise ValueError("training.epochs: without any, only model.head = 'svm' can be fitted")
         if (head == "hinge") != (self.loss.kind != "cross_entropy") and self.model:
             raise ValueError("loss.kind: a hinge loss belongs to model.head = 'hinge', and to no other")
         if self.training.checkpoint_every_steps and self.training.accumulate > 1:
@@ -367,6 +381,7 @@ __all__ = [
     "LossConfig",
     "Monitor",
     "OptimizerConfig",
+    "SvmConfig",
     "TrainConfig",
     "TrainingConfig",
     "load",

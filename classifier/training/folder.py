@@ -2,7 +2,7 @@
 
 config.toml          resolved, to be used again as it is
 run.json             data, code, libraries, seeds, and when finished the result
-metrics.csv          a row an epoch
+metrics.csv          a row an epoch, before a support vector machine takes the place of the head
 tensorboard/         the same to look at
 last.ckpt            where to go on
 best.safetensors     of the best epoch so far
@@ -39,9 +39,10 @@ class Result:
         parameters: Numbers in the network that were found by training, or could have been.
         epochs: How many were trained.
         steps: How many steps.
-        kept_epoch: Whose weights are kept, counted from 1.
-        figures: Of that epoch, on the validation set.
-        seconds: Spent in training, validation included, breaks left out.
+        kept_epoch: Whose weights are kept, counted from 1; 0 where nothing was trained before the head was
+            fitted.
+        figures: Of that epoch, or of the network with its fitted head, on the validation set.
+        seconds: Spent in training and fitting, validation included, breaks left out.
     """
 
     weights_sha256: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LIBRARIES = ("torch", "torchvision", "lightning", "numpy", "pillow", "safetensors", "timm")
+_LIBRARIES = ("torch", "torchvision", "lightning", "numpy", "pillow", "safetensors", "timm", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True)

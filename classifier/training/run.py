@@ -8,9 +8,10 @@ writes.
 import hashlib
 import logging
 import os
+import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from torch import nn
 from classifier import atomic_file
 from classifier.datasets import manifest
 from classifier.datasets.values import Dataset
-from classifier.training import card, provenance
+from classifier.training import card, provenance, svm
 from classifier.training import config as configs
 from classifier.training import folder as folders
 from classifier.training.config import TrainConfig
@@ -173,6 +174,8 @@ def _run(parts: _Parts, record: RunRecord, checkpoint: Path | None) -> RunRecord
             warnings.filterwarnings("ignore", message)
         torch.manual_seed(config.training.seed)
         network = parts.build()
+        if svm.is_wanted(config):
+            svm.require(network, parts.dataset, config)
         keeper = Keeper(
             parts.folder,
             config.training.monitor,
@@ -180,7 +183,8 @@ def _run(parts: _Parts, record: RunRecord, checkpoint: Path | None) -> RunRecord
             config.training.checkpoint_every_steps,
         )
         trainer = _trainer(parts, keeper)
-        _fit(parts, trainer, network, checkpoint)
+        if config.training.epochs:
+            _fit(parts, trainer, network, checkpoint)
         if trainer.interrupted:
             raise TrainingError(f"{parts.folder}: was interrupted; resume it when you like")
         return _finish(parts, record, keeper, network, trainer)
@@ -241,16 +245,16 @@ def _trainer(parts: _Parts, keeper: Keeper) -> pl.Trainer:
 def _finish(
     parts: _Parts, record: RunRecord, keeper: Keeper, network: nn.Module, trainer: pl.Trainer
 ) -> RunRecord:
-    keeps_best = parts.config.training.keep == "best"
-    kept = keeper.best if keeps_best else (keeper.history[-1] if keeper.history else None)
-    if kept is None:
-        raise TrainingError(f"{parts.folder}: no epoch was finished")
-    if keeps_best:
-        content = (parts.folder / folders.BEST_NAME).read_bytes()
-    else:
-        run = trainer.lightning_module
-        assert isinstance(run, Run)
-        content = weights_bytes(run.result)
+    kept, content = _kept(parts, keeper, network, trainer)
+    figures = {name: value for name, value in kept.items() if name.startswith(("validation_", "train_"))}
+    seconds = sum(row["seconds"] for row in keeper.history)
+    if svm.is_wanted(parts.config):
+        started_s = time.monotonic()
+        device = trainer.strategy.root_device
+        content, figures = svm.fit_head(
+            network, content, parts.dataset, parts.config, device=device, progress=parts.progress
+        )
+        seconds += time.monotonic() - started_s
     result = Result(
         weights_sha256=hashlib.sha256(content).hexdigest(),
         weights_bytes=len(content),
@@ -258,8 +262,8 @@ def _finish(
         epochs=len(keeper.history),
         steps=trainer.global_step,
         kept_epoch=int(kept["epoch"]),
-        figures={name: value for name, value in kept.items() if name.startswith(("validation_", "train_"))},
-        seconds=round(sum(row["seconds"] for row in keeper.history), 3),
+        figures=figures,
+        seconds=round(seconds, 3),
     )
     record = replace(record, result=result)
     if trainer.is_global_zero:
@@ -271,6 +275,23 @@ def _finish(
         "run_finished", extra={"run": record.name, "epochs": result.epochs, "folder": str(parts.folder)}
     )
     return record
+
+
+def _kept(
+    parts: _Parts, keeper: Keeper, network: nn.Module, trainer: pl.Trainer
+) -> tuple[Mapping[str, float], bytes]:
+    """The row of the epoch whose weights are the result, and these as safetensors."""
+    if not parts.config.training.epochs:
+        return {"epoch": 0}, weights_bytes(network)
+    keeps_best = parts.config.training.keep == "best"
+    kept = keeper.best if keeps_best else (keeper.history[-1] if keeper.history else None)
+    if kept is None:
+        raise TrainingError(f"{parts.folder}: no epoch was finished")
+    if keeps_best:
+        return kept, (parts.folder / folders.BEST_NAME).read_bytes()
+    run = trainer.lightning_module
+    assert isinstance(run, Run)
+    return kept, weights_bytes(run.result)
 
 
 @contextmanager

@@ -27,7 +27,12 @@ FULL_SIZE = sorted((ROOT / "config" / "train").glob("*.toml"))
         ('name = "x"\n[loss]\nkind = "hinge"\nlabel_smoothing = 0.1', "loss: label_smoothing belongs"),
         ('name = "x"\n[data]\nshapes = "buckets"\n[augment]\ncrop_min_share = 0.5', "buckets never crop"),
         ('name = "x"\n[model]\nname = "resnet50"\nhead = "hinge"', "loss.kind: a hinge loss belongs to"),
-        ('name = "x"\n[model]\nname = "resnet50"\nhead = "svm"', "model.head: a support vector machine"),
+        ('name = "x"\n[training]\nepochs = 0', "training.epochs: without any, only model.head = 'svm'"),
+        (
+            'name = "x"\n[model]\nname = "resnet50"\nhead = "svm"\n[loss]\nkind = "hinge"',
+            "loss.kind: a hinge loss belongs to",
+        ),
+        ('name = "x"\n[svm]\nfolds = 1', "svm.folds: "),
         ("[data]", "name: Field required"),
         ('name = "../x"', "name: "),
         ("name = ", "is not TOML"),
