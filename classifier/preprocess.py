@@ -5,7 +5,8 @@ scores are comparable only if they were made the same way. Decode workers import
 The result stays uint8 (a quarter of the bytes to hand between processes); the model subtracts the mean.
 
 An id is a name, for those that know several sizes a side (`imagenet-v1@64`), and for a model that is defended
-the steps that follow (`imagenet-v1+jpeg:75+bits:5`, see `classifier.models.defence`).
+the steps that follow (`imagenet-v1+jpeg:75+bits:5`, see `classifier.models.defence`). What other people's
+models expect is in `classifier.peers.preparing`.
 """
 
 import functools
@@ -173,6 +174,7 @@ class ImageNetV1:
 
     channels: ChannelOrder = "rgb"
     NAME = "imagenet-v1"
+    resampling = Image.Resampling.BILINEAR
     _USUAL_PX, _USUAL_SHORTER_PX = 224, 256
     _LONGEST_RATIO = 4
 
@@ -198,7 +200,7 @@ class ImageNetV1:
         image = self._middle(image)
         size = _kept(image.size, self._shorter())
         if image.size != size:
-            image = image.resize(size, Image.Resampling.BILINEAR)
+            image = image.resize(size, self.resampling)
         # Halves round to the even number, as in torchvision.
         left, top = (round((side - self.input_px) / 2) for side in size)
         return image.crop((left, top, left + self.input_px, top + self.input_px))
@@ -287,8 +289,8 @@ def get(preprocessing: str) -> Preprocess:
     """Find a preprocessing.
 
     Args:
-        preprocessing: Its id, as model cards name it: a known one, `imagenet-v1@` and a side in pixels, or
-            one of them followed by `+` and the name of a defence.
+        preprocessing: Its id, as model cards name it: a known one, `imagenet-v1@` and a side in pixels, a
+            peer's, or one of them followed by `+` and the name of a defence.
 
     Returns:
         The preprocessing; it has no state and may be shared between threads.
@@ -297,7 +299,7 @@ def get(preprocessing: str) -> Preprocess:
         ModelError: Where there is none of that id.
     """
     name, plus, steps = preprocessing.partition("+")
-    base = _KNOWN.get(name) or _sized(name)
+    base = _KNOWN.get(name) or _sized(name) or _of_a_peer(name)
     if base is None:
         raise ModelError(f"unknown preprocessing {name!r}; known: {', '.join(_KNOWN)}")
     if not plus:
@@ -314,3 +316,10 @@ def _sized(name: str) -> Preprocess | None:
         return ImageNetV1(int(match[1])) if match else None
     except ValueError as error:
         raise ModelError(str(error)) from error
+
+
+def _of_a_peer(name: str) -> Preprocess | None:
+    # Few processes run other people's models, and every decode worker imports this module.
+    from classifier.peers import preparing
+
+    return preparing.find(name)
