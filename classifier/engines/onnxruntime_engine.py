@@ -6,34 +6,18 @@ equal bit for bit; the tolerance is for other processors, where the library may 
 another batch size.
 """
 
-import math
 import threading
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as library
 
-from classifier.cgroup import usable_cores
 from classifier.engines.checked_engine import CheckedEngine
+from classifier.engines.onnxruntime_session import ERRORS, first_line, open_session
 from classifier.engines.values import GRAPH_INPUT, GRAPH_OUTPUT, Precision
 from classifier.errors import ModelError
 from classifier.values import ModelCard, Pixels
-
-_ERRORS = (
-    library.EPFail,
-    library.Fail,
-    library.InvalidArgument,
-    library.InvalidGraph,
-    library.InvalidProtobuf,
-    library.NoSuchFile,
-    library.NotImplemented,
-    library.RuntimeException,
-    RuntimeError,
-)
-"""What the library raises; its own classes have no common root but `Exception`."""
-_ERRORS_ONLY = 3
 
 
 class OnnxRuntimeEngine(CheckedEngine):
@@ -56,12 +40,10 @@ class OnnxRuntimeEngine(CheckedEngine):
         super().__init__(card, f"onnxruntime-{precision}")
         self._turn = threading.BoundedSemaphore(calls)
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), _options(threads), providers=["CPUExecutionProvider"]
-            )
-        except _ERRORS as error:
+            self._session = open_session(path, threads)
+        except ERRORS as error:
             raise ModelError(
-                f"{path}: ONNX Runtime {onnxruntime.__version__} cannot read it: {_first_line(error)}. "
+                f"{path}: ONNX Runtime {onnxruntime.__version__} cannot read it: {first_line(error)}. "
                 f"Delete it and run: python -m bot models export {card.name} --engine onnxruntime"
             ) from error
         inputs = [(node.name, node.type) for node in self._session.get_inputs()]
@@ -74,26 +56,7 @@ class OnnxRuntimeEngine(CheckedEngine):
             # The library would let any number of callers in, which takes more threads than agreed.
             with self._turn:
                 found = self._session.run([GRAPH_OUTPUT], {GRAPH_INPUT: np.ascontiguousarray(pixels)})
-        except _ERRORS as error:
-            raise self._failed(_first_line(error)) from error
+        except ERRORS as error:
+            raise self._failed(first_line(error)) from error
         scores: NDArray[np.float32] = found[0]
         return scores
-
-
-def _options(threads: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    # Left to itself the library pins its threads to cores, which a container may forbid.
-    options.intra_op_num_threads = threads or max(1, math.floor(usable_cores()))
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Threads that spin between layers and batches burn the processor time that decoding needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A plan of the memory is kept per batch size: 294 MB resident instead of 189, and no faster (open_nsfw).
-    options.enable_mem_pattern = False
-    options.log_severity_level = _ERRORS_ONLY
-    return options
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
