@@ -25,9 +25,11 @@ MODEL_LIBRARIES = {
 }
 LOADS_THEM = {
     "classifier.engines.calibration",
+    "classifier.engines.detector_engine",
     "classifier.engines.graph",
     "classifier.engines.making",
     "classifier.engines.onnxruntime_engine",
+    "classifier.engines.onnxruntime_session",
     "classifier.engines.openvino_engine",
     "classifier.engines.scorer",
     "classifier.engines.sets_cache",
@@ -42,6 +44,9 @@ LOADS_THEM = {
     "classifier.models.pyramid",
     "classifier.models.starting_weights",
     "classifier.models.trunks",
+    "classifier.peers.grouped_logits",
+    "classifier.peers.mobilenet_v2",
+    "classifier.peers.timm_network",
     "classifier.torch_compat",
     "classifier.training.adversarial",
     "classifier.training.augment",
