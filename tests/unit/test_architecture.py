@@ -22,6 +22,7 @@ OWNERS = {
     "fastapi": ("classifier/service/",),
     "lightning": ("classifier/training/trainer.py",),
     "timm": ("classifier/models/trunks.py",),
+    "huggingface_hub": ("classifier/peers/hub.py",),
     "matplotlib": ("classifier/evaluation/plots.py",),
     "pyarrow": ("classifier/datasets/manifest.py",),
     "pdqhash": ("classifier/datasets/verify.py",),
