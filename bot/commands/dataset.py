@@ -86,7 +86,7 @@ def build_dataset(
         _classes(classes), level, media, _pairs(columns, "--column"), groups or (), _pairs(labels, "--label")
     )
     with explained():
-        manifest.suffix_of(output)
+        manifest.require_writable(output)
         dataset = building.read_source(source, kind, options)
         with shown(err, "building") as on_step:
             built = building.build(

@@ -265,6 +265,19 @@ def _parquet(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
         return buffer.getvalue()
 
 
+def require_writable(path: Path) -> None:
+    """See before hours of work that a manifest of this name can be written.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DatasetError: Where its ending is another one, or the library for Parquet is not installed.
+    """
+    if suffix_of(path) == ".parquet":
+        _arrow()
+
+
 def suffix_of(path: Path) -> str:
     """The ending of a manifest, in lower case.
 

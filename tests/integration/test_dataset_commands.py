@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,15 @@ def test_the_test_set_is_sealed_and_not_replaced_by_accident(divided: Path) -> N
     run("split", divided, "--anew", "--seed", 5)
     assert {item.path for item in read_whole(divided).items} == {item.path for item in kept.items}
     assert manifest.read(sealed).items != kept.part("test").items
+
+
+def test_a_kill_between_the_two_files_loses_no_picture_and_plants_no_leak(divided: Path, built: Path) -> None:
+    undivided = manifest.read(built)
+    manifest.write(undivided, divided)  # the sealed set is written first; the other is still the old one
+    whole = read_whole(divided)
+    assert {item.sha256 for item in whole.items} == {item.sha256 for item in undivided.items}
+    assert len(whole) == len(undivided)
+    run("check", divided)
 
 
 def planted(divided: Path) -> Dataset:
@@ -196,6 +206,16 @@ def test_too_many_and_too_large_files_are_refused_by_name(folder: Path, tmp_path
     assert not left.dataset.items
     assert {one.code for one in left.removed} == {"too_large", "empty"}
     assert all(one.path for one in left.removed)
+
+
+@pytest.mark.parametrize(("package", "ending"), [("pdqhash", "csv"), ("pyarrow", "parquet")])
+def test_a_missing_library_is_told_with_how_to_install_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, ending: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    result = run("build", folder, tmp_path / f"x.{ending}", "--workers", 1, code=EXIT_CONFIG)
+    assert f"{package}: python -m pip install 'commons-nsfw-bot[train]'" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_kinds_are_told_by_what_is_there(folder: Path, built: Path, tmp_path: Path) -> None:

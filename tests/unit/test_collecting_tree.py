@@ -8,6 +8,7 @@ from bot.collecting.plan import CategoryPlan, category_title, read_plan
 from bot.collecting.tree import candidates, walk
 from bot.collecting.values import Listing
 from bot.errors import ConfigError
+from bot.settings import ROOT
 
 KNOT = {
     "Category:A": Listing(("File:A.jpg",), ("Category:B", "Category:C", "Category:A")),
@@ -121,6 +122,11 @@ def test_a_file_and_options_make_one_plan(tmp_path: Path) -> None:
     assert [one.name for one in whole.category] == ["Category:Landscapes", "Category:Nudes"]
     assert whole.exclude == ("Category:* by year", "x")
     assert read_plan(None, [plan()]).category[0].limit == 1000
+
+
+def test_the_example_is_a_plan() -> None:
+    example = read_plan(ROOT / "config" / "collect" / "example.toml")
+    assert {one.label for one in example.category} == set(example.classes)
 
 
 @pytest.mark.parametrize(

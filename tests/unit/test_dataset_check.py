@@ -149,6 +149,28 @@ def test_one_of_each_group_of_duplicates_stays_and_contradictions_go() -> None:
     assert len(without_duplicates(dataset(*items), exact_only=True).dataset) == 6
 
 
+def test_the_copy_in_the_test_set_stays_and_every_removal_says_for_which() -> None:
+    items = [
+        item(0, split="train", perceptual_hash=NEAR[0]),
+        item(2, split="test", perceptual_hash=NEAR[1]),
+        item(4, split="validation", sha256=f"{2:064x}"),
+        item(6),
+    ]
+    left = without_duplicates(dataset(*items))
+    assert [one.path for one in left.dataset.items] == ["2.png", "6.png"]
+    assert [(one.path, one.code, one.kept) for one in left.removed] == [
+        ("4.png", "exact_duplicate", "2.png"),
+        ("0.png", "near_duplicate", "2.png"),
+    ]
+    assert "4 of 256 bits" in left.removed[1].message
+
+
+def test_a_mirrored_copy_is_told_by_the_distance_of_the_mirrored_hash() -> None:
+    items = [item(0, perceptual_hash=NEAR[2]), item(2, perceptual_hash="5" * 64)]
+    (removed,) = without_duplicates(dataset(*items)).removed
+    assert "0 of 256 bits" in removed.message
+
+
 def test_balance_counts_every_column() -> None:
     items = [
         item(number, groups={"medium": "photo" if number < 9 else "map"}, source="s") for number in range(10)
