@@ -298,6 +298,7 @@ __all__ = [
     "header_of",
     "read",
     "read_csv",
+    "require_writable",
     "suffix_of",
     "write",
 ]
