@@ -59,6 +59,7 @@ LOADS_THEM = {
     "classifier.training.search.pruning",
     "classifier.training.search.trials",
     "classifier.training.starting",
+    "classifier.training.svm",
     "classifier.training.trainer",
     "classifier.training.watching",
 }
