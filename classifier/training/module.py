@@ -51,8 +51,9 @@ class Run(pl.LightningModule):
         self, network: nn.Module, config: TrainConfig, order: Order, prepare: Prepare | None = None
     ) -> None:
         super().__init__()
-        # Networks are built ready to score; Lightning leaves modes as it finds them.
-        self.network = network.train()
+        # Networks are built ready to score; Lightning leaves modes as it finds them. Channels last: depthwise
+        # convolutions train in two thirds of the CPU time (MobileNet, EfficientNet), no network in more.
+        self.network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         decay = config.training.ema_decay
         self.average = MovingAverage(network, decay) if decay else None
         self._config, self._order, self._prepare = config, order, prepare
@@ -88,7 +89,7 @@ class Run(pl.LightningModule):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits of the network that is kept: uint8 (n, 3, h, w) to float32 (n, 2)."""
-        logits: Tensor = self.result(pixels.float())
+        logits: Tensor = self.result(_input(pixels))
         return logits
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -107,7 +108,7 @@ class Run(pl.LightningModule):
         """The loss of a batch."""
         del batch_idx
         pixels, targets = batch
-        loss = self._loss(self.network(pixels.float()).float(), targets)
+        loss = self._loss(self.network(_input(pixels)).float(), targets)
         self._loss_sum = self._loss_sum + loss.detach() * len(targets)
         self._shown += len(targets)
         self.rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -168,6 +169,10 @@ class Run(pl.LightningModule):
         state = checkpoint[_STATE]
         self._batches_seen, self._shown = state["batches_seen"], state["shown"]
         self._loss_sum = state["loss_sum"]
+
+
+def _input(pixels: Tensor) -> Tensor:
+    return pixels.to(torch.float32, memory_format=torch.channels_last)
 
 
 def validation_figures(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
