@@ -176,10 +176,12 @@ def add(
             no safe file name, or the folder of the weights cannot be written.
     """
     from classifier.models import trained
+    from classifier.peers import door
     from classifier.training import folder as folders
 
     model = trained.read(folder, name=name, thresholds=thresholds, licence=licence or trained.NOT_STATED)
-    added.check_name(model.card.name, _CATALOGUE)
+    reserved = {*_CATALOGUE, *door.names()}
+    added.check_name(model.card.name, reserved)
     content = model.content()
     if importlib.util.find_spec("torch") is not None:
         trained.build(content, model.card, model.config)  # raises where the weights do not fit
@@ -188,7 +190,7 @@ def add(
     record = AddedModel.model_validate_json(
         json.dumps({"card": _plain(model.card), "config": model.config.to_values(), "run": run})
     )
-    added.put(record, content, reserved=_CATALOGUE, replace=replace, cache_directory=cache_directory)
+    added.put(record, content, reserved=reserved, replace=replace, cache_directory=cache_directory)
     return describe(model.card.name, cache_directory)
 
 

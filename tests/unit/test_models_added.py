@@ -121,7 +121,7 @@ def test_a_name_that_is_no_safe_file_name_is_refused(run: Path, tmp_path: Path, 
     assert names_in(tmp_path) == set()
 
 
-@pytest.mark.parametrize("name", ["open_nsfw", "Open_NSFW"])
+@pytest.mark.parametrize("name", ["open_nsfw", "Open_NSFW", "nsfwjs"])
 def test_a_name_of_the_catalogue_is_taken(run: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError, match="is a model of the catalogue"):
         catalogue.add(run, name=name, cache_directory=tmp_path)
