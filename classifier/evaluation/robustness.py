@@ -52,6 +52,7 @@ def measure(
     model: str,
     order: ChannelOrder = "rgb",
     options: Options | None = None,
+    available: int | None = None,
     progress: OnStep | None = None,
 ) -> Robustness:
     """Measure a model's robustness.
@@ -64,6 +65,7 @@ def measure(
         model: Its name.
         order: The pictures' channel order, as its preprocessing says.
         options: What to try; None: the defaults.
+        available: Of how many pictures these were chosen by `sample`; None: they are all there are.
         progress: Told what is being tried, how many pictures have gone through the network, and how many
             will have in the end.
 
@@ -92,7 +94,7 @@ def measure(
         model=model,
         pictures=len(chosen),
         positives=int(truths[chosen].sum()),
-        available=len(truths),
+        available=available or len(truths),
         options=options,
         changes=changes,
         price=bench.price(),

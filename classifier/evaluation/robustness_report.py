@@ -14,6 +14,7 @@ from classifier.evaluation.plots import (
     MARK,
     NEGATIVE,
     POSITIVE,
+    QUIET,
     Axes,
     draw,
     percent_axes,
@@ -144,8 +145,12 @@ def _on_defence(attack: Change, result: Robustness) -> str:
 def _is_blind(result: Robustness) -> bool:
     """Whether the defended model may as well not look."""
     assert result.clean.defended is not None
-    always_the_same = max(result.positives, result.pictures - result.positives) / result.pictures
-    return result.clean.defended.accuracy.low <= always_the_same
+    return result.clean.defended.accuracy.low <= _always_the_same(result)
+
+
+def _always_the_same(result: Robustness) -> float:
+    """Accuracy of one who always gives the more frequent answer."""
+    return max(result.positives, result.pictures - result.positives) / result.pictures
 
 
 def _on_price(result: Robustness) -> str:
@@ -234,6 +239,7 @@ def _by_epsilon(axes: Axes, result: Robustness) -> None:
     axes.set_xlim(0, max(across))
     axes.set_xticks(sorted(set(across)))
     clean = result.clean
+    axes.axhline(_always_the_same(result), color=QUIET, lw=1, ls=(0, (4, 4)), label="always the same answer")
     _curve(axes, across, [c.undefended for c in (clean, *attacks)], POSITIVE, "-", "no defence")
     if clean.defended is None:
         axes.legend(loc="best")

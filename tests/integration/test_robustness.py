@@ -116,10 +116,12 @@ def test_progress_reaches_its_end_and_a_model_without_defence_has_one_side() -> 
             *proxy_network.drawn(1000, 100),
             model="tiny",
             options=options,
+            available=5000,
             progress=lambda *now: told.append(now),
         )
         assert told[-1][1] == told[-1][2] == max(done for _, done, _ in told)
         assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert "10 pictures (4 positive), chosen by chance from 5,000" in section(found).paragraphs[0]
     assert {what for what, _, _ in told} >= {"unchanged", "PGD, 2/255", "PGD, 2/255, through the defence"}
     alone = dataclasses.replace(found, options=dataclasses.replace(found.options, defence=""), price=None)
     alone = dataclasses.replace(
