@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from bot import ROOT_CHECK_MESSAGE, foreign_packages
-from bot.commands import models
+from bot.commands import dataset, evaluate, explain, lab, models, search, training
 from bot.commands.edges import (
     EXIT_CONFIG,
     EXIT_FAILED,
@@ -41,6 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.add_typer(dataset.app, name="dataset")
+for command in (training.train, search.search, evaluate.evaluate, explain.explain, lab.lab):
+    app.command(rich_help_panel="Laboratory")(command)
 
 
 def _leave_after(seconds: float) -> None:
