@@ -146,6 +146,32 @@ def paired(
     return Pairing(len(first), decisions, tuple(row for row in rows if row.measure in measures))
 
 
+def turned(pairing: Pairing) -> Pairing:
+    """The same comparison with the two models exchanged."""
+    test = pairing.mcnemar
+    other = {"first": "second", "second": "first", "": ""}
+
+    def minus(value: float | None) -> float | None:
+        return None if value is None else -value
+
+    return Pairing(
+        pairing.items,
+        McNemar(test.only_second, test.only_first, test.p_value),
+        tuple(
+            Difference(
+                row.measure,
+                row.second,
+                row.first,
+                minus(row.difference),
+                minus(row.high),
+                minus(row.low),
+                other[row.better],
+            )
+            for row in pairing.differences
+        ),
+    )
+
+
 def _right(part: Scored, threshold: float) -> Flags:
     flagged: Flags = part.scores >= threshold
     right: Flags = flagged == part.labels
@@ -182,4 +208,4 @@ def _better(measure: str, low: float, high: float) -> str:
     return "second" if (low > 0) != (measure in LOWER_IS_BETTER) else "first"
 
 
-__all__ = ["Difference", "McNemar", "Pairing", "mcnemar", "paired"]
+__all__ = ["Difference", "McNemar", "Pairing", "mcnemar", "paired", "turned"]

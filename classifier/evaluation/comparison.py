@@ -6,15 +6,17 @@ proposal's comparison report.
 """
 
 import itertools
+import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 from typing import Final
 
 from classifier.evaluation import wording
 from classifier.evaluation.errors import EvaluationError
 from classifier.evaluation.markdown import escaped, table
+from classifier.evaluation.pairs import PAIR_HEADER, PAIRING, Pair, pair_row
 from classifier.evaluation.report import stylesheet, template
 
 _QUANTILES: Final = (
@@ -156,7 +158,16 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean(values), quantile * stdev(values) / math.sqrt(len(values)), len(values))
 
 
-def render_markdown(runs: Sequence[Run], *, title: str, note: str, quoted: Sequence[Quoted] = ()) -> str:
+def render_markdown(
+    runs: Sequence[Run],
+    *,
+    title: str,
+    note: str,
+    quoted: Sequence[Quoted] = (),
+    pairs: Sequence[Pair] = (),
+    limits: Mapping[str, float] | None = None,
+    notices: Sequence[str] = (),
+) -> str:
     """Write the table.
 
     Args:
@@ -164,6 +175,12 @@ def render_markdown(runs: Sequence[Run], *, title: str, note: str, quoted: Seque
         title: Plain text, like the rest.
         note: What was trained on what, and how it was measured.
         quoted: Published figures of others, kept apart.
+        pairs: Comparisons item by item.
+        limits: The most that a column may have, by its field in `Run`; what is over is marked.
+        notices: What has to be known before any figure is read, a sentence each.
+
+    Returns:
+        Markdown.
 
     Raises:
         EvaluationError: As for `rows`.
@@ -172,12 +189,22 @@ def render_markdown(runs: Sequence[Run], *, title: str, note: str, quoted: Seque
         (
             escaped(row.name),
             str(len(row.seeds)),
-            *(shown(*pair) for pair in zip(row.spreads, COLUMNS, strict=True)),
+            *(
+                " ".join(filter(None, (shown(*pair), over_limit(*pair, limits or {}))))
+                for pair in zip(row.spreads, COLUMNS, strict=True)
+            ),
         )
         for row in rows(runs)
     ]
     header = ("Model", "Seeds", *(column.title for column in COLUMNS))
-    text = f"# {escaped(title)}\n\n{escaped(note)}\n\n{READING}\n\n{table(header, body)}"
+    known = "".join(f"**{escaped(notice)}**\n\n" for notice in notices)
+    text = f"# {escaped(title)}\n\n{known}{escaped(note)}\n\n{READING}\n\n{table(header, body)}"
+    if pairs:
+        text += f"\n## Pair by pair\n\n{escaped(PAIRING)}\n\n"
+        cells = [
+            [f"{figure} ({span})" if span else figure for figure, span in pair_row(one)] for one in pairs
+        ]
+        text += table(PAIR_HEADER, [tuple(map(escaped, row)) for row in cells])
     if quoted:
         theirs = [(escaped(one.name), escaped(one.figure), escaped(one.source)) for one in quoted]
         text += (
@@ -186,7 +213,16 @@ def render_markdown(runs: Sequence[Run], *, title: str, note: str, quoted: Seque
     return text
 
 
-def render_html(runs: Sequence[Run], *, title: str, note: str, quoted: Sequence[Quoted] = ()) -> str:
+def render_html(
+    runs: Sequence[Run],
+    *,
+    title: str,
+    note: str,
+    quoted: Sequence[Quoted] = (),
+    pairs: Sequence[Pair] = (),
+    limits: Mapping[str, float] | None = None,
+    notices: Sequence[str] = (),
+) -> str:
     """Render the table as a page that needs nothing but itself; arguments and errors as for the other one."""
     gathered = rows(runs)
     return template("comparison.html").render(
@@ -198,9 +234,45 @@ def render_html(runs: Sequence[Run], *, title: str, note: str, quoted: Sequence[
         columns=COLUMNS,
         rows=gathered,
         quoted=quoted,
+        pairs=[pair_row(pair) for pair in pairs],
+        pair_header=PAIR_HEADER,
+        pairing=PAIRING,
+        notices=notices,
         shown=shown,
+        over=lambda found, column: over_limit(found, column, limits or {}),
         bar=_bars(gathered),
     )
+
+
+def to_json(
+    runs: Sequence[Run],
+    *,
+    pairs: Sequence[Pair] = (),
+    limits: Mapping[str, float] | None = None,
+    notices: Sequence[str] = (),
+) -> bytes:
+    """All of it as JSON, UTF-8, indented; arguments and errors as for `render_markdown`."""
+    table = {
+        "format": 1,
+        "notices": list(notices),
+        "limits": dict(limits or {}),
+        "runs": [asdict(run) for run in runs],
+        "models": [
+            {
+                "name": row.name,
+                "seeds": list(row.seeds),
+                **{column.field: asdict(found) for column, found in zip(COLUMNS, row.spreads, strict=True)},
+                "over_limits": [
+                    column.field
+                    for column, found in zip(COLUMNS, row.spreads, strict=True)
+                    if over_limit(found, column, limits or {})
+                ],
+            }
+            for row in rows(runs)
+        ],
+        "pairs": [asdict(pair) for pair in pairs],
+    }
+    return json.dumps(table, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 READING: Final = (
@@ -219,6 +291,14 @@ def shown(found: Spread, column: Column) -> str:
     figure = f"{found.mean * column.scale:,.{column.digits}f}"
     # What every seed shares, such as the size, has nothing to vary.
     return figure if not found.half else f"{figure} ± {found.half * column.scale:,.{column.digits}f}"
+
+
+def over_limit(found: Spread, column: Column, limits: Mapping[str, float]) -> str:
+    """The remark on a cell whose mean is over its limit, else ""."""
+    limit = limits.get(column.field)
+    if limit is None or found.mean is None or found.mean <= limit:
+        return ""
+    return f"over {limit * column.scale:,.10g}"
 
 
 def _row(name: str, runs: Sequence[Run]) -> Row:
@@ -257,9 +337,11 @@ __all__ = [
     "Row",
     "Run",
     "Spread",
+    "over_limit",
     "render_html",
     "render_markdown",
     "rows",
     "shown",
     "spread",
+    "to_json",
 ]

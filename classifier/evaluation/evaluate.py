@@ -32,7 +32,7 @@ from classifier.evaluation.metrics import (
 from classifier.evaluation.prevalence import at_prevalence, checked_prevalence
 from classifier.evaluation.proportions import CONFIDENCE, NOTHING, Estimate, wilson
 from classifier.evaluation.scored import Scored
-from classifier.evaluation.thresholds import for_budget, for_precision
+from classifier.evaluation.thresholds import checked_budget, checked_precision, for_budget, for_precision
 from classifier.evaluation.values import (
     Calibration,
     CurvePoint,
@@ -101,9 +101,7 @@ def evaluate(
         EvaluationError: An option that cannot be.
     """
     asked = options or Options()
-    checked_prevalence(asked.expected_prevalence)
-    if asked.reviews_per_day and asked.uploads_per_day is None:
-        raise EvaluationError("A review budget says something only together with the uploads per day.")
+    check_options(asked)
     counts = confusion(test.scores, test.labels, threshold)
     return Evaluation(
         subject=subject,
@@ -131,6 +129,25 @@ def evaluate(
             for column, values in sorted(test.groups.items())
         ),
     )
+
+
+def check_options(options: Options) -> None:
+    """Refuse what cannot be, for who wants to know before hours of scoring.
+
+    Args:
+        options: What is asked.
+
+    Raises:
+        EvaluationError: A figure that cannot be.
+    """
+    for prevalence in (options.expected_prevalence, *options.prevalences):
+        checked_prevalence(prevalence)
+    for target in options.target_precisions:
+        checked_precision(target)
+    if options.reviews_per_day and options.uploads_per_day is None:
+        raise EvaluationError("A review budget says something only together with the uploads per day.")
+    for reviews in options.reviews_per_day:
+        checked_budget(reviews, options.uploads_per_day or 0.0)
 
 
 def _measures(test: Scored, counts: Confusion, threshold: float, asked: Options) -> tuple[Measure, ...]:
@@ -251,4 +268,4 @@ def _calibration(test: Scored, validation: Scored | None, confidence: float) -> 
     )
 
 
-__all__ = ["Options", "evaluate"]
+__all__ = ["Options", "check_options", "evaluate"]

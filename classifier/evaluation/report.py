@@ -73,6 +73,7 @@ def render(
     *,
     pairings: Sequence[tuple[str, Pairing]] = (),
     sections: Sequence[Section] = (),
+    notices: Sequence[str] = (),
 ) -> str:
     """Render the page; all that is somebody's words is escaped.
 
@@ -80,6 +81,7 @@ def render(
         evaluation: What was measured.
         pairings: Other models by name, with the comparison in which this one is the first.
         sections: What else to show, at the end.
+        notices: What has to be known before any figure is read, a sentence each.
 
     Returns:
         HTML.
@@ -92,6 +94,7 @@ def render(
         plots=drawn,
         pairings=pairings,
         sections=sections,
+        notices=notices,
         why=WHY,
         enough=ENOUGH,
         titles=wording.TITLES,

@@ -55,8 +55,7 @@ def for_precision(
         EvaluationError: A figure that cannot be, or scores and labels that can't be measured.
     """
     checked_prevalence(prevalence)
-    if not 0 < target <= 1:
-        raise EvaluationError(f"A precision of {target:g} cannot be asked for: it lies in 0 to 1.")
+    checked_precision(target)
     steps = curve(scores, labels)
     precision = _lower_ends(steps, prevalence) if cautious else _precision(steps, prevalence)
     reached = np.flatnonzero(precision >= target * (1 - _ROUNDING))
@@ -87,8 +86,7 @@ def for_budget(
         EvaluationError: A figure that cannot be, or scores and labels that can't be measured.
     """
     checked_prevalence(prevalence)
-    if not (0 < reviews_per_day < np.inf and 0 < uploads_per_day < np.inf):
-        raise EvaluationError("Reviews and uploads per day have to be over 0.")
+    checked_budget(reviews_per_day, uploads_per_day)
     steps = curve(scores, labels)
     flags_per_day = flags_per_upload(steps, prevalence) * uploads_per_day
     affordable = np.flatnonzero(flags_per_day <= reviews_per_day * (1 + _ROUNDING))
@@ -98,6 +96,26 @@ def for_budget(
             f"{steps.thresholds[0]:.4g}, flags {flags_per_day[0]:.3g} a day."
         )
     return _choice(steps, int(affordable[-1]), prevalence)
+
+
+def checked_precision(target: float) -> None:
+    """Refuse a precision that nothing can have.
+
+    Raises:
+        EvaluationError: It is not over 0 and at most 1.
+    """
+    if not 0 < target <= 1:
+        raise EvaluationError(f"A precision of {target:g} cannot be asked for: it lies in 0 to 1.")
+
+
+def checked_budget(reviews_per_day: float, uploads_per_day: float) -> None:
+    """Refuse a budget that nobody can have.
+
+    Raises:
+        EvaluationError: One of the two is not over 0, or without end.
+    """
+    if not (0 < reviews_per_day < np.inf and 0 < uploads_per_day < np.inf):
+        raise EvaluationError("Reviews and uploads per day have to be over 0.")
 
 
 def flags_per_upload(steps: Curve, prevalence: float) -> Vector:
@@ -132,4 +150,4 @@ def _choice(steps: Curve, place: int, prevalence: float) -> Choice:
     return Choice(float(steps.thresholds[place]), recall, false_alarms, precision)
 
 
-__all__ = ["Choice", "flags_per_upload", "for_budget", "for_precision"]
+__all__ = ["Choice", "checked_budget", "checked_precision", "flags_per_upload", "for_budget", "for_precision"]
