@@ -10,7 +10,6 @@ not one logit, which alone may rise while the other one rises more.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -19,29 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from classifier.evaluation.errors import EvaluationError
+from classifier.evaluation.explain_values import Explained, Heat
 from classifier.evaluation.scored import Indexes
 from classifier.values import Pixels
 
-Heat = NDArray[np.float32]
-
 _MANY_CELLS = 2
 """A map with a single cell says where nothing is."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Explained:
-    """What a network makes of one picture.
-
-    Attributes:
-        score: 0..1.
-        positive: Whether the map explains the positive class; else the negative one.
-        heat: float32 (rows, columns), 0..1, as coarse as the map of features; all 0 where nothing speaks
-            for the class.
-    """
-
-    score: float
-    positive: bool
-    heat: Heat
 
 
 def explain(
@@ -178,4 +160,4 @@ def _is_map(shape: tuple[int, ...], inputs: Sequence[int]) -> bool:
     return abs(rows * width - columns * height) <= max(height, width)
 
 
-__all__ = ["Explained", "Heat", "explain", "last_map", "worst_errors"]
+__all__ = ["explain", "last_map", "worst_errors"]

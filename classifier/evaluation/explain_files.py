@@ -14,45 +14,10 @@ from classifier import preprocess
 from classifier.datasets.values import Dataset
 from classifier.errors import DecodeError
 from classifier.evaluation.attacks import scores
-from classifier.evaluation.explain import Explained, explain, worst_errors
+from classifier.evaluation.explain import explain, worst_errors
+from classifier.evaluation.explain_values import Explanation, NotExplained
 from classifier.streams import Decoder
-from classifier.values import Frame, MediaPart, Pixels
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Explanation:
-    """One file and what the network makes of it.
-
-    Attributes:
-        name: Of the file, for people; somebody else's words.
-        pixels: uint8 (h, w, 3), RGB: what the network saw.
-        explained: Score and map.
-        truth: Whether it is positive; None where that is not known.
-        at_s: Position of the frame in seconds, else None.
-        page: 1-based page, else None.
-    """
-
-    name: str
-    pixels: Pixels
-    explained: Explained
-    truth: bool | None = None
-    at_s: float | None = None
-    page: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NotExplained:
-    """A file that shows nothing.
-
-    Attributes:
-        name: As of `Explanation`.
-        code: Why: a code of `classifier.errors`, or `unreadable`.
-        message: One sentence.
-    """
-
-    name: str
-    code: str
-    message: str
+from classifier.values import Frame, MediaPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,4 +108,4 @@ def explain_errors(
         yield explainer.file(dataset.path_of(item), name=item.path, truth=truths[index])
 
 
-__all__ = ["Explainer", "Explanation", "NotExplained", "explain_errors"]
+__all__ = ["Explainer", "explain_errors"]

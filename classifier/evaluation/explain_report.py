@@ -15,8 +15,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from classifier.datasets.sheets import BLUR_SHARE
 from classifier.evaluation import report, wording
-from classifier.evaluation.explain import Heat
-from classifier.evaluation.explain_files import Explanation, NotExplained
+from classifier.evaluation.explain_values import Explanation, Heat, NotExplained
 from classifier.evaluation.report import Section
 from classifier.values import Pixels
 

@@ -14,9 +14,9 @@ from torch import nn
 
 from classifier.evaluation import explain_report, report
 from classifier.evaluation.errors import EvaluationError
-from classifier.evaluation.explain import Explained, explain, worst_errors
-from classifier.evaluation.explain_files import Explanation, NotExplained
+from classifier.evaluation.explain import explain, worst_errors
 from classifier.evaluation.explain_report import Subject, overlay
+from classifier.evaluation.explain_values import Explained, Explanation, NotExplained
 from tests import media
 from tests.torch_threads import one_thread  # noqa: F401
 
