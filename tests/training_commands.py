@@ -2,17 +2,14 @@
 
 import typer
 
+from bot.commands.search import search
 from bot.commands.training import train
 
 PX = 32
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command("train")(train)
-
-
-@app.callback()
-def _root() -> None:
-    """Keeps `train` a subcommand where it is the only one."""
+app.command("search")(search)
 
 
 def config_text(manifest: str, epochs: int = 2) -> str:

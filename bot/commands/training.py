@@ -1,6 +1,5 @@
 """`train`: one run, or several that differ by seed; it, or `--resume`, goes on after a break."""
 
-import logging
 import shlex
 import subprocess
 import sys
@@ -169,9 +168,9 @@ def _train_one(
     from classifier.training import seeds as seed_runs
     from classifier.training.ranks import is_first_process
     from classifier.training.starting import start_or_go_on
-    from classifier.training.watching import Watcher
+    from classifier.training.watching import Watcher, hush
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    hush()
     shows = is_first_process()
     if shows:
         err.print(plan_table(config, dataset, folder))

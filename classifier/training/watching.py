@@ -1,5 +1,6 @@
 """Tells whoever waits how far a run is, without them having to know Lightning."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -88,4 +89,12 @@ class Watcher(Callback):
         self._tell(at)
 
 
-__all__ = ["OnStanding", "Standing", "Watcher"]
+def hush() -> None:
+    """Keep Lightning's advice about devices and products off the terminal; its warnings stay.
+
+    Lightning sets its own level when it is imported, which it is by now.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+__all__ = ["OnStanding", "Standing", "Watcher", "hush"]
