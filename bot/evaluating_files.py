@@ -9,7 +9,7 @@ from bot.evaluating import Judged, Laboratory, put
 from bot.evaluating_extras import explained_section, robustness_section, suspicious_section
 from classifier.evaluation import card, comparison, report, sections, values, wording
 from classifier.evaluation.compare import Pairing
-from classifier.evaluation.comparison import Run
+from classifier.evaluation.comparison import Quoted, Run
 from classifier.evaluation.markdown import escaped
 from classifier.evaluation.pairs import Pair
 from classifier.evaluation.report import Section
@@ -58,6 +58,11 @@ def write_comparison(lab: Laboratory, judged: Sequence[Judged]) -> None:
     pairs = [
         Pair(judged[0].title, one.title, one.from_first) for one in judged[1:] if one.from_first is not None
     ]
+    quoted = [
+        Quoted(one.title, f"{number.what}, on {number.measured_on}", number.source)
+        for one in judged
+        for number in one.measured.candidate.published
+    ]
     first = judged[0].evaluation
     title = f"Models on {lab.test.name}"
     note = (
@@ -66,8 +71,12 @@ def write_comparison(lab: Laboratory, judged: Sequence[Judged]) -> None:
         "with a picture at a time. These figures hold for this set and for nothing else."
     )
     folder = lab.request.out
-    page = comparison.render_html(runs, title=title, note=note, pairs=pairs, limits=limits, notices=known)
-    text = comparison.render_markdown(runs, title=title, note=note, pairs=pairs, limits=limits, notices=known)
+    page = comparison.render_html(
+        runs, title=title, note=note, quoted=quoted, pairs=pairs, limits=limits, notices=known
+    )
+    text = comparison.render_markdown(
+        runs, title=title, note=note, quoted=quoted, pairs=pairs, limits=limits, notices=known
+    )
     put(folder / f"{COMPARISON_NAME}.html", page.encode())
     put(folder / f"{COMPARISON_NAME}.md", text.encode())
     put(

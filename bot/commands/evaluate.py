@@ -122,7 +122,7 @@ def evaluate(
             output,
             validation,
             engine,
-            _classes(classes),
+            read_classes(classes),
             threshold,
             options,
             tuple(groups) if groups else None,
@@ -147,7 +147,12 @@ def evaluate(
             raise SystemExit(EXIT_FAILED)
 
 
-def _classes(text: str | None) -> "Classes | None":
+def read_classes(text: str | None) -> "Classes | None":
+    """Read `--classes`.
+
+    Raises:
+        BadParameter: It is not two labels.
+    """
     if text is None:
         return None
     names = [name.strip() for name in text.split(",")]
@@ -156,4 +161,4 @@ def _classes(text: str | None) -> "Classes | None":
     return names[0], names[1]
 
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "read_classes"]

@@ -1,4 +1,4 @@
-"""What is to be measured: a model of the catalogue, or a run's folder, named as on the command line.
+"""What is to be measured: a model of the catalogue, a peer, or a run's folder, named as on the command line.
 
 Nothing is loaded before it has to be: with scores at hand, a report needs the model's card alone.
 """
@@ -14,6 +14,8 @@ from classifier.errors import ModelError
 from classifier.evaluation.card import Facts
 from classifier.evaluation.errors import EvaluationError
 from classifier.models import catalogue
+from classifier.peers import door, nudenet
+from classifier.peers.published import PublishedNumber
 from classifier.training import folder as folders
 from classifier.training.folder import RunRecord
 from classifier.values import Classifier, Level, ModelCard
@@ -21,17 +23,20 @@ from classifier.values import Classifier, Level, ModelCard
 RUN_THRESHOLD = 0.5
 """From which score a run flags: none was chosen for it yet, and its validation figures are those at 0.5."""
 
+_PEER_ENGINES = {nudenet.NAME: "onnxruntime-fp32"}
+"""The others are networks on torch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A model to be measured.
 
     Attributes:
-        given: How it was named: a catalogue name or a folder.
+        given: How it was named: a catalogue name, a peer's, or a folder.
         card: What is stored with its scores.
         engine: What runs it, such as `torch-fp32`.
         cache_directory: Where weights are kept; None: the user's cache folder.
-        run: What the run noted; None of a catalogue's model.
+        run: What the run noted; None of other models.
         weights_bytes: Size of its weights' file.
     """
 
@@ -87,6 +92,8 @@ class Candidate:
         Raises:
             ModelError: Where its weights are missing or damaged, or the engine cannot run it.
         """
+        if door.is_peer(self.given):
+            return door.load(self.given, self.cache_directory, threads)
         if self.run is None:
             return predict.load(
                 self.given, self.engine, cache_directory=self.cache_directory, threads=threads, calls=calls
@@ -109,16 +116,26 @@ class Candidate:
             source=self.card.source,
             preprocessing=self.card.preprocessing,
             training=_training(self.run) if self.run else (),
-            limitations=tuple(self.card.failure_modes),
+            limitations=(*self._notice(), *self.card.failure_modes),
+            quoted=tuple(f"{one.what}, on {one.measured_on} ({one.source})" for one in self.published),
         )
+
+    @property
+    def published(self) -> tuple[PublishedNumber, ...]:
+        """What its makers say it reaches, on pictures of their own."""
+        return door.notes(self.given).published if door.is_peer(self.given) else ()
+
+    def _notice(self) -> tuple[str, ...]:
+        notice = door.notes(self.given).notice if door.is_peer(self.given) else ""
+        return (notice,) if notice else ()
 
 
 def find(given: str, engine: str = str(REFERENCE), cache_directory: Path | None = None) -> Candidate:
     """Find a model.
 
     Args:
-        given: The folder of a finished run, or a name in the catalogue.
-        engine: What is to run it.
+        given: The folder of a finished run, a name in the catalogue, or a peer's (`classifier.peers.door`).
+        engine: What is to run it; a peer has an engine of its own.
         cache_directory: Where weights are kept; None: the user's cache folder.
 
     Returns:
@@ -130,10 +147,14 @@ def find(given: str, engine: str = str(REFERENCE), cache_directory: Path | None 
         TrainingError: Where the folder holds something else.
     """
     wanted = EngineId.parse(engine)
+    if door.is_peer(given):
+        weights_bytes = door.fetch(given, cache_directory).stat().st_size
+        own = _PEER_ENGINES.get(given, str(REFERENCE))
+        return Candidate(given, door.card(given, cache_directory), own, cache_directory, None, weights_bytes)
     folder = Path(given)
     if not folder.is_dir():
         if given not in catalogue.known(cache_directory):
-            known = ", ".join(catalogue.known(cache_directory))
+            known = ", ".join((*catalogue.known(cache_directory), *door.names()))
             raise ModelError(f"{given!r} is neither a run's folder nor a known model; known: {known}")
         catalogue.fetch(given, cache_directory)
         size = catalogue.describe(given, cache_directory).size_bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from classifier.evaluation import plots, wording
@@ -112,13 +112,30 @@ def render(
     )
 
 
+def render_sections(title: str, sections: Sequence[Section]) -> str:
+    """Render sections as a page of their own; all that is somebody's words is escaped.
+
+    Args:
+        title: Plain text.
+        sections: What to show.
+
+    Returns:
+        HTML.
+    """
+    return template("page.html").render(title=title, sections=sections, css=stylesheet())
+
+
 @cache
 def template(name: str) -> Template:
     """A template of this package, escaping everything."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string((_FOLDER / name).read_text(encoding="utf-8"))
+    return environment.get_template(name)
 
 
 @cache
@@ -127,4 +144,4 @@ def stylesheet() -> Markup:
     return Markup((_FOLDER / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - a file of ours
 
 
-__all__ = ["Section", "picture", "plot", "render", "stylesheet", "template"]
+__all__ = ["Section", "picture", "plot", "render", "render_sections", "stylesheet", "template"]

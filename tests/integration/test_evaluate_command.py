@@ -13,6 +13,7 @@ from bot.commands.evaluate import evaluate
 from classifier.datasets import manifest, proxy
 from classifier.datasets.values import Dataset
 from classifier.evaluation import values
+from tests.integration.test_peers_hub import files
 from tests.trained_runs import finished
 from tests.training_runs import pictures
 
@@ -112,6 +113,20 @@ def test_a_leak_is_said_before_any_figure(home: Path, tmp_path: Path) -> None:
     assert "1 leak: " in page
     assert page.index("flatter the models") < page.index('class="figures"')
     assert "stolen.png" in page
+
+
+@pytest.mark.slow
+def test_a_peer_is_measured_like_any_other(home: Path, tmp_path: Path) -> None:
+    repository = home / "peer"
+    repository.mkdir()
+    for name, content in files().items():
+        (repository / name).write_bytes(content)
+    arguments = ["--data", home / "sealed/test.csv", "--out", tmp_path, "--resamples", 60, "--no-speed"]
+    found = run(home / "run", f"hf:{repository}", *arguments)
+    assert found.exit_code == 0, found.output
+    table = json.loads((tmp_path / "comparison.json").read_text())
+    assert len(table["models"]) == 2
+    assert table["pairs"][0]["second"].startswith("hf:")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from classifier.evaluation.compare import mcnemar, paired
+from classifier.evaluation.compare import mcnemar, paired, turned
 from classifier.evaluation.errors import EvaluationError, Unreachable
 from classifier.evaluation.groups import UNKNOWN, group_table
 from classifier.evaluation.metrics import confusion
@@ -47,7 +47,7 @@ def test_a_threshold_for_a_budget_flags_as_much_as_it_allows(part, budget, preva
         threshold: at_prevalence(confusion(part.scores, part.labels, threshold), prevalence).flags_per_1000
         for threshold in np.unique(part.scores)
     }
-    affordable = [threshold for threshold, count in flags.items() if count <= budget]
+    affordable = [threshold for threshold, count in flags.items() if count <= budget * (1 + 1e-12)]
     limits = {"reviews_per_day": budget, "uploads_per_day": 1000, "prevalence": prevalence}
     if affordable:
         assert for_budget(part.scores, part.labels, **limits).threshold == min(affordable)
@@ -195,3 +195,16 @@ def test_rows_come_by_size_and_hold_everyone() -> None:
     only = group_table(part, "all", ["x"] * 90, threshold=0.5).rows
     assert only[0].recall_apart.value is None
     assert only[0].stands_out == ()
+
+
+def test_a_comparison_turned_around_is_that_of_the_other_order() -> None:
+    one, other = drawn(80, 1, 1.5), drawn(80, 2, 0.5)
+    ahead = paired(one, other, thresholds=(0.5, 0.5), resamples=200)
+    back = paired(other, one, thresholds=(0.5, 0.5), resamples=200)
+    around = turned(ahead)
+    assert around.mcnemar == back.mcnemar
+    assert turned(around) == ahead
+    for row, expected in zip(around.differences, back.differences, strict=True):
+        assert (row.first, row.second, row.better) == (expected.first, expected.second, expected.better)
+        assert row.difference == pytest.approx(expected.difference)
+        assert (row.low, row.high) == pytest.approx((expected.low, expected.high), abs=0.05)

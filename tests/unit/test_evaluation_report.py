@@ -17,6 +17,7 @@ from classifier.evaluation.compare import paired
 from classifier.evaluation.errors import EvaluationError
 from classifier.evaluation.evaluate import Options, evaluate
 from classifier.evaluation.metrics import MEASURES, confusion, pr_auc
+from classifier.evaluation.pairs import Pair
 from classifier.evaluation.prevalence import WHY
 from classifier.evaluation.proportions import Estimate, wilson
 from classifier.evaluation.scored import Scored, scored
@@ -316,6 +317,35 @@ def test_the_comparison_has_the_proposals_columns_and_sources() -> None:
     assert "their report" in text
     assert "their report" in html
     assert comparison.NOT_COMPARABLE in text
+
+
+def test_models_over_a_limit_are_marked_and_pairs_are_told() -> None:
+    runs = [*runs_of("slow", [0.8], latency_ms=30.0), *runs_of("fast", [0.7], latency_ms=9.0)]
+    pairing = paired(made(), made(seed=3), thresholds=(0.5, 0.5), resamples=30)
+    around = {
+        "pairs": [Pair("slow", HOSTILE, pairing)],
+        "limits": {"latency_ms": 10.0},
+        "notices": [f"2 leaks {HOSTILE}"],
+    }
+    text = comparison.render_markdown(runs, title="Comparison", note="On the proxy.", **around)
+    html = comparison.render_html(runs, title="Comparison", note="On the proxy.", **around)
+    assert "| 30.0 over 10 |" in text
+    assert "9.0 over" not in text
+    assert html.count("over 10") == 1
+    assert "<script" not in html
+    for page in (text, html):
+        assert page.index("2 leaks") < page.index("On the proxy")
+        assert f"{pairing.mcnemar.only_first}" in page
+        assert wording.signed(pairing.differences[0].difference).strip("+−") in page
+    table = json.loads(comparison.to_json(runs, **around))
+    assert [model["over_limits"] for model in table["models"]] == [["latency_ms"], []]
+    assert table["pairs"][0]["pairing"]["items"] == 240
+
+
+def test_sections_can_stand_alone() -> None:
+    html = report.render_sections(HOSTILE, [report.Section("Labels", (HOSTILE,), ("A",), ((HOSTILE,),))])
+    assert "<h2>Labels</h2>" in html
+    assert "<script" not in html
 
 
 @pytest.mark.parametrize(
