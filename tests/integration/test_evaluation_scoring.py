@@ -44,7 +44,7 @@ def engine() -> Counting:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     drawn = pictures(tmp_path_factory.mktemp("pictures"), 10)
-    colours = [Image.new("RGB", (40, 40), (shade, 90, 30)) for shade in (0, 120, 250)]
+    colours = [Image.new("RGB", (40, 40), (shade, 90, 30)) for shade in (250, 120, 0)]
     colours[0].save(drawn.root / "moving.gif", save_all=True, append_images=colours[1:], duration=900)
     return drawn.with_items((*drawn.items, Item("moving.gif", "present")))
 
@@ -85,7 +85,7 @@ def test_a_moving_picture_scores_as_its_worst_frame(
     assert len(media.frames) > 1
     # Frames come together, and in a batch of three the last bits may be others.
     assert whole.values[-1] == pytest.approx(max(frame.score for frame in media.frames), abs=1e-5)
-    assert whole.values[-1] > min(frame.score for frame in media.frames) + 1e-3
+    assert whole.values[-1] > media.frames[0].score + 1e-3
 
 
 def test_a_second_report_loads_nothing(dataset: Dataset, engine: Counting, tmp_path: Path) -> None:
