@@ -91,6 +91,7 @@ def models_table(models: Iterable[ModelDescription]) -> Table:
         A table with a row per model.
     """
     table = Table("Model", "Kind", "Architecture", "Licence", "Weights", box=None, header_style="bold")
+    table.columns[0].overflow = "fold"  # names of the hub are long, and needed whole
     for model in models:
         size = f", {model.size_bytes / 1e6:.1f} MB" if model.size_bytes else ""
         card = model.card

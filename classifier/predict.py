@@ -9,6 +9,7 @@ from pathlib import Path
 
 from classifier.engines import exporting, opening
 from classifier.engines.values import EngineId, OnStep
+from classifier.peers import door
 from classifier.values import Classifier
 
 AUTO = "auto"
@@ -27,7 +28,8 @@ def load(
     """Load a model; asks no network.
 
     Args:
-        name: Catalogue name; its weights were fetched, or a bundle was installed.
+        name: Catalogue name; its weights were fetched, or a bundle was installed. Or that of a peer, which
+            has one way to be run, whatever `engine` says.
         engine: Such as `onnxruntime-int8`, or `auto`: the fastest that is installed, was verified on this
             machine and fits the memory. The first time, exporting and verifying take minutes.
         cache_directory: Where weights are kept; None: the user's cache folder.
@@ -44,6 +46,8 @@ def load(
         ModelError: Where the name is unknown, or nothing here can run the model; the message says what to
             install or to fetch.
     """
+    if door.is_peer(name):
+        return door.load(name, cache_directory, threads)
     if engine == AUTO:
         # Not needed by those who name their engine.
         from classifier.engines import verification
@@ -72,6 +76,8 @@ def provenance(classifier: Classifier, cache_directory: Path | None = None) -> d
         Plain values: the file's format and hash, the libraries that made it, the layers left in fp32, and
         its drift from the reference where it was measured.
     """
+    if door.is_peer(classifier.card.name):
+        return {}  # its card has the hash of what runs
     graph = exporting.available(
         classifier.card, EngineId.parse(classifier.engine), cache_directory=cache_directory
     )

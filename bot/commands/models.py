@@ -21,11 +21,12 @@ def list_models(config: ConfigOption = None) -> None:
     """List the models, their licences, and whether their weights are here."""
     from bot.status import models_table
     from classifier.models import catalogue
+    from classifier.peers import door
 
     with explained():
-        settings = configured(config)
-        folder = settings.classifier.cache_directory
-        out.print(models_table([catalogue.describe(name, folder) for name in catalogue.known(folder)]))
+        folder = configured(config).classifier.cache_directory
+        names = (*catalogue.known(folder), *door.names())
+        out.print(models_table([catalogue.describe(name, folder) for name in names]))
 
 
 @app.command("fetch")

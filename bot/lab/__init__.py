@@ -4,7 +4,6 @@ plan.py      what is compared, read from TOML
 data.py      draws the task, and makes a dataset of it like of any other
 training.py  all runs, side by side
 proofs.py    what the laboratory must find: a planted leak, planted wrong labels
-figures.py   the pictures of the page
 page.py      the page
 making.py    all of it, in order
 """

@@ -13,7 +13,7 @@ import numpy as np
 
 from bot.evaluating import Judged, Laboratory, Request, evaluate_models
 from bot.evaluating_files import COMPARISON_NAME, REPORT_NAME
-from bot.lab import data, figures, page, proofs, training
+from bot.lab import data, page, proofs, training
 from bot.lab.data import Task
 from bot.lab.page import Findings
 from bot.lab.plan import LabPlan
@@ -22,7 +22,7 @@ from classifier import atomic_file, cgroup
 from classifier.datasets import proxy
 from classifier.datasets.sheets import contact_sheets
 from classifier.engines.values import OnStep
-from classifier.evaluation import robustness
+from classifier.evaluation import comparison_plots, robustness_report, robustness_values
 from classifier.evaluation.comparison import Run
 from classifier.evaluation.evaluate import Options
 
@@ -81,7 +81,7 @@ def make(plan: LabPlan, place: Place, settings: Settings, tell: OnStep) -> Path:
         removed=task.removed,
         noise=_wrong_labels(task),
         runs=_runs(whole.out),
-        robustness=robustness.section(_robustness(place.work / "dissected")),
+        robustness=robustness_report.section(_robustness(place.work / "dissected")),
         labels=_ranked(plan, task, judged),
         leak=proofs.plant_leak(task),
         minutes=None if was_begun else (time.monotonic() - started_s) / 60,
@@ -121,8 +121,8 @@ def _only(out: Path, name: str) -> Path:
     return next(path for path in sorted(out.glob(f"*/{name}")))
 
 
-def _robustness(out: Path) -> robustness.Robustness:
-    return robustness.from_json(_only(out, "robustness.json").read_bytes())
+def _robustness(out: Path) -> robustness_values.Robustness:
+    return robustness_values.from_json(_only(out, "robustness.json").read_bytes())
 
 
 def _ranked(plan: LabPlan, task: Task, judged: tuple[Judged, ...]) -> proofs.LabelProof:
@@ -147,11 +147,11 @@ def _write(found: Findings, task: Task, place: Place) -> Path:
     images = place.page / "images"
     images.mkdir(parents=True, exist_ok=True)
     by_name = page.compared(found, found.plan.architectures)
-    figures.accuracies(by_name, found.runs, images / "architectures.svg")
-    figures.costs(by_name, images / "cost.svg")
+    comparison_plots.accuracies(by_name, found.runs, images / "architectures.svg")
+    comparison_plots.costs(by_name, images / "cost.svg")
     if found.plan.options:
         options = page.compared(found, (found.plan.plain, *found.plan.options))
-        figures.accuracies(options, found.runs, images / "options.svg", marked=found.plan.plain)
+        comparison_plots.accuracies(options, found.runs, images / "options.svg", marked=found.plan.plain)
     _picture(task, images / "task.jpg")
     for source, name in (
         (place.work / "evaluation" / f"{COMPARISON_NAME}.html", "comparison.html"),

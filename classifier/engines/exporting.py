@@ -19,6 +19,7 @@ from classifier.engines import artefacts, opening, own_process
 from classifier.engines.values import REFERENCE, EngineId, ExportedGraph, OnStep
 from classifier.errors import ModelError
 from classifier.models import catalogue, weights
+from classifier.peers import door
 from classifier.values import ModelCard
 
 REVISION = "2"
@@ -42,6 +43,8 @@ def export(
     Raises:
         ModelError: Where it cannot be made here, or its scores are too far off; the message says what to do.
     """
+    if door.is_peer(name):
+        raise ModelError(f"{name} is another project's model and runs as it was published: nothing to export")
     card = catalogue.card(name, cache_directory)
     if found := available(card, engine, cache_directory=cache_directory):
         return found

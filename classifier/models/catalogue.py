@@ -10,6 +10,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from classifier.engines.values import ExportedGraph
 
 DEFAULT_MODEL = "open_nsfw"
-Kind = Literal["published", "trained"]
+Kind = Literal["published", "trained", "peer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class ModelDescription:
         state: Whether the model can be used: `ready`, `exported` (no weights here, but a graph from a bundle,
             which light engines run), `missing`, or `damaged` (wrong hash or unreadable).
         size_bytes: Size of the cached file, None if missing.
-        kind: Whether it comes with this project, or was trained and added here.
+        kind: Whether it comes with this project, was trained and added here, or is somebody else's.
     """
 
     card: ModelCard
@@ -126,13 +127,15 @@ def card(name: str, cache_directory: Path | None = None) -> ModelCard:
     """The card of a model.
 
     Args:
-        name: Catalogue name.
+        name: Catalogue name, or one that `classifier.peers.door` knows; likewise in `fetch` and `describe`.
         cache_directory: Where weights are kept; None: the user's cache folder.
 
     Raises:
         ModelError: Where there is no model of that name, or its record is damaged.
     """
-    return _spec(name, cache_directory).card
+    from classifier.peers import door
+
+    return door.card(name, cache_directory) if door.is_peer(name) else _spec(name, cache_directory).card
 
 
 def weights_source(name: str, cache_directory: Path | None = None) -> WeightsSource:
@@ -227,6 +230,10 @@ def fetch(name: str, cache_directory: Path | None = None, from_file: Path | None
     Raises:
         ModelError: Where the name is unknown or the weights cannot be had; the message says what to do.
     """
+    from classifier.peers import door
+
+    if door.is_peer(name):
+        return door.fetch(name, cache_directory, from_file)
     spec, directory = _spec(name, cache_directory), weights.directory(cache_directory)
     if from_file is not None:
         from classifier.engines import bundles
@@ -273,6 +280,10 @@ def describe(name: str, cache_directory: Path | None = None) -> ModelDescription
     Raises:
         ModelError: Where the name is unknown.
     """
+    from classifier.peers import door
+
+    if door.is_peer(name):
+        return replaced(door.describe(name, cache_directory), kind="peer")
     kind: Kind = "published" if name in _CATALOGUE else "trained"
     try:
         spec = _spec(name, cache_directory)

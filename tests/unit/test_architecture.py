@@ -23,7 +23,10 @@ OWNERS = {
     "lightning": ("classifier/training/trainer.py",),
     "timm": ("classifier/models/trunks.py",),
     "huggingface_hub": ("classifier/peers/hub.py",),
-    "matplotlib": ("classifier/evaluation/plots.py",),
+    "matplotlib": ("classifier/evaluation/plots.py", "classifier/evaluation/comparison_plots.py"),
+    "captum": ("classifier/evaluation/explain.py",),
+    "cleanlab": ("classifier/evaluation/suspicious.py",),
+    "optuna": ("classifier/training/search/",),
     "pyarrow": ("classifier/datasets/manifest.py",),
     "pdqhash": ("classifier/datasets/verify.py",),
 }

@@ -1,4 +1,7 @@
-"""The pictures of a laboratory's page: every seed as a dot, so that nobody takes a mean for a certainty."""
+"""Pictures of many runs: every seed as a dot, so that nobody takes a mean for a certainty.
+
+Files of their own, for pages in Markdown; what belongs into a report's page is drawn by `plots`.
+"""
 
 import io
 from collections.abc import Callable, Sequence
