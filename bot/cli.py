@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from bot import ROOT_CHECK_MESSAGE, foreign_packages
-from bot.commands import dataset, evaluate, explain, lab, models, search, training
+from bot.commands import dataset, evaluate, explain, lab, models, search, suspicious, training
 from bot.commands.edges import (
     EXIT_CONFIG,
     EXIT_FAILED,
@@ -42,7 +42,14 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(dataset.app, name="dataset")
-for command in (training.train, search.search, evaluate.evaluate, explain.explain, lab.lab):
+for command in (
+    training.train,
+    search.search,
+    evaluate.evaluate,
+    explain.explain,
+    suspicious.suspicious,
+    lab.lab,
+):
     app.command(rich_help_panel="Laboratory")(command)
 
 

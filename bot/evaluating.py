@@ -58,6 +58,8 @@ class Request:
         limits: What a model may cost.
         with_speed: Whether to measure what it costs.
         robustness: Whether to try changes and attacks.
+        defence: What to defend with then, as `classifier.models.defence.parse` reads it; empty: what the
+            model's own preprocessing has, or else the usual one.
         explain: Of how many of the worst errors to show where the model looked.
         suspicious: How many suspicious labels to list.
     """
@@ -76,6 +78,7 @@ class Request:
     robustness: bool = False
     explain: int = 0
     suspicious: int = 0
+    defence: str = ""
 
 
 @dataclass(frozen=True, slots=True)

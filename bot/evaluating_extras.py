@@ -43,7 +43,8 @@ def robustness_section(lab: Laboratory, one: Judged) -> Section:
 
     candidate, dataset = one.measured.candidate, one.measured.test.dataset
     engine = _on_torch(lab, one, "--robustness")
-    plain, defence = robustness.without_defence(candidate.card.preprocessing)
+    plain, own = robustness.without_defence(candidate.card.preprocessing)
+    defence = lab.request.defence or own
     options = robustness.Options(threshold=one.evaluation.threshold)
     if defence:
         options = robustness.Options(threshold=one.evaluation.threshold, defence=defence)
@@ -62,6 +63,7 @@ def robustness_section(lab: Laboratory, one: Judged) -> Section:
         pictures.pixels,
         [dataset.target_of(item) for item in pictures.dataset.items],
         model=candidate.title,
+        available=len(labels),
         order=preprocess.get(plain).channels,
         options=options,
         progress=lab.tell,

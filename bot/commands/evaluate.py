@@ -80,6 +80,10 @@ def evaluate(
     robustness: Annotated[
         bool, typer.Option("--robustness", help="Try changes and attacks; takes minutes.")
     ] = False,
+    defence: Annotated[
+        str,
+        typer.Option(help="For --robustness, such as jpeg:75+median:3; default: the model's own, or this."),
+    ] = "",
     explain: Annotated[
         int, typer.Option(min=0, max=200, help="Show where the model looked in so many of its worst errors.")
     ] = 0,
@@ -131,6 +135,7 @@ def evaluate(
             robustness,
             explain,
             suspicious,
+            defence,
         )
         with shown(err, "evaluating") as on_step:
             lab = Laboratory(settings, request, on_step)

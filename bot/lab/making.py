@@ -113,6 +113,7 @@ def _dissect(
         robustness=True,
         explain=_WORST_ERRORS,
         suspicious=_DOUBTFUL,
+        defence=plan.defence,
     )
     evaluate_models(Laboratory(settings, request, tell))
 

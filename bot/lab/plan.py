@@ -57,6 +57,7 @@ class LabPlan(_Section):
         plain: The run that the options are laid upon.
         options: Names of runs that are compared with `plain`.
         dissected: The architecture that is looked at closely: attacks, worst errors, doubtful labels.
+        defence: What its preprocessing is defended with, see `classifier.models.defence`.
         task: What is learned.
         base: A training configuration that all share; names, data and seeds are filled in.
         runs: By name, what differs, as `section.key`.
@@ -68,6 +69,7 @@ class LabPlan(_Section):
     plain: str
     options: tuple[str, ...] = ()
     dissected: str
+    defence: str = "jpeg:75+median:3"
     task: TaskPlan = TaskPlan()
     base: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]]

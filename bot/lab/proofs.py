@@ -11,7 +11,7 @@ from PIL import Image
 
 from bot.lab.data import Task
 from classifier.datasets import building, proxy
-from classifier.datasets.values import Dataset, Item
+from classifier.datasets.values import Dataset, Finding, Item
 from classifier.evaluation.suspicious import suspicious
 
 _LARGER = 1.5
@@ -76,8 +76,8 @@ def plant_leak(task: Task) -> LeakProof:
             picture.convert("RGB").resize((side[0], side[1])).save(path, quality=_JPEG_QUALITY)
         planted = replace(victim, path=str(path), split="train", sha256="", perceptual_hash="")
         after = _leaks(task.dataset.with_items([*task.dataset.items, planted]))
-    told = next((message for file, message in after if str(path) in f"{file} {message}"), "")
-    return LeakProof(victim.path, told.replace(str(path), path.name), len(before))
+    told = next((one.message for one in after if one.file == victim.path and _names(one, path)), "")
+    return LeakProof(victim.path, told, len(before))
 
 
 def rank_wrong_labels(task: Task, test: Dataset, scores: Sequence[float]) -> LabelProof:
@@ -103,9 +103,13 @@ def _given_path(task: Task, item: Item) -> str:
     return str(Path(task.dataset.root, item.path).relative_to(task.dataset.root))
 
 
-def _leaks(dataset: Dataset) -> list[tuple[str, str]]:
+def _leaks(dataset: Dataset) -> list[Finding]:
     _, findings = building.examine(dataset)
-    return [(str(one.file), one.message) for one in findings if one.code.startswith("leak")]
+    return [one for one in findings if one.code.startswith("leak")]
+
+
+def _names(finding: Finding, path: Path) -> bool:
+    return any(other.startswith(str(path)) for other in finding.others)
 
 
 __all__ = ["LabelProof", "LeakProof", "plant_leak", "rank_wrong_labels"]

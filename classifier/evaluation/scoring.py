@@ -203,7 +203,7 @@ def score(
     except OSError as error:
         raise EvaluationError(f"Cannot write {file}: {error.strerror or error}.") from error
     found = _gathered(dataset, rows, groups, maker, sum(row.get("sha256") in known for row in rows))
-    _log.info(
+    _log.debug(
         "dataset_scored",
         extra={"dataset": dataset.name, "model": maker.model, "files": len(rows), "reused": found.reused},
     )
