@@ -26,7 +26,10 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from storage import schema
+from storage import (
+    feedback_tables,  # noqa: F401 - so that the metadata knows all tables
+    schema,
+)
 from storage.errors import StoreError, StoreUnavailable
 from storage.tables import LeaseRow
 
