@@ -33,7 +33,7 @@ test: $(READY) ## Run all tests
 	-$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest $(ARGS)
 
-lab: $(READY) ## Compare architectures and options on a drawn task, about half an hour; writes docs/lab
+lab: $(READY) ## Compare architectures and options on a drawn task, about 20 minutes; writes docs/lab
 	$(BIN)/python -m bot lab
 
 lint: $(READY) ## Check style and types
