@@ -1,9 +1,17 @@
-"""What all tests share: no setting of the developer's own environment reaches them."""
+"""What all tests share: no setting of the developer's own environment reaches them, and one thread computes.
+
+Threads that share a network spin while they wait for each other, and so take the cores from the processes
+that a test waits for. The variables hold for those processes as well; whoever asks for threads still gets them.
+"""
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Before torch is imported, which reads them once.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 # On a busy machine anything may take long, and that is no failure.
 settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,3 +25,13 @@ def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("COMMONSBOT_") and not name.startswith("COMMONSBOT_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """An engine sets torch's threads for the whole process; here they do not outlive the test that asked.
+
+    No fixture, as those of a module or the session compute too, and before any of one test.
+    """
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)

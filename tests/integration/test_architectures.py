@@ -14,6 +14,7 @@ from classifier.models import architectures
 from classifier.models.open_nsfw import OpenNsfw
 from classifier.torch_compat import import_torchvision
 
+pytestmark = pytest.mark.slow
 NAMES = architectures.known()
 
 

@@ -11,6 +11,8 @@ from classifier.errors import ModelError
 from classifier.training.adversarial import gradient_picture, make_positive
 from tests.model_weights import open_nsfw, positive, score
 
+pytestmark = pytest.mark.slow
+
 
 def _saved(rgb: np.ndarray, file_format: str, width: int | None = None) -> np.ndarray:
     buffer = io.BytesIO()
@@ -50,8 +52,7 @@ def test_a_positive_keeps_its_score_saved_and_rescaled(seed: int) -> None:
         assert score(way) > 0.99
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("width", "height"), [(640, 480), (480, 640), (1024, 768)])
+@pytest.mark.parametrize(("width", "height"), [(480, 640), (1024, 768)])
 def test_positives_of_any_size_keep_their_score_as_thumbnails(width: int, height: int) -> None:
     picture = positive(width, height, 3)
     for way in (picture, _saved(picture, "PNG", 330), _saved(picture, "JPEG", 330)):
