@@ -1,7 +1,7 @@
 """What all tests share: no setting of the developer's own environment reaches them, and one thread computes.
 
-Threads that share a network spin while they wait for each other, and so take the cores from the processes
-that a test waits for. The variables hold for those processes as well; whoever asks for threads still gets them.
+Threads that share a network spin while they wait for each other, and so take the cores from what a test
+waits for. The variables hold for its processes as well; whoever asks for threads still gets them.
 """
 
 import os
