@@ -218,6 +218,7 @@ def _settings(folder: Path, commons: MiniCommonsProcess) -> Settings:
         "store": {"url": f"sqlite:///{folder / 'bot.sqlite3'}"},
         "report": {"directory": str(folder / "report")},
         "media": {"directory": str(folder / "media")},
+        "retention": {"directory": str(folder / "copies")},
     }
     settings = load_settings(DEMO_CONFIG, merged(places, commons.overrides()))
     logs.configure(settings.log)

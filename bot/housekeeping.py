@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bot.errors import ServiceDown
 from bot.monitoring import Metrics
+from bot.retention.purging import Purger
 from bot.review.local_report import write_report
 from bot.scoring import Scorer
 from bot.settings import Settings
@@ -38,6 +39,7 @@ class Housekeeper:
         scorer: Asked how busy it was.
         stop: Ends the run.
         on_status: Called with every fresh status; for the live line.
+        purger: Removes kept pictures whose time is over; None: nothing is kept.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Housekeeper:
         scorer: Scorer,
         stop: threading.Event,
         on_status: Callable[[StoreStatus], None],
+        purger: Purger | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -59,6 +62,7 @@ class Housekeeper:
         self._scorer = scorer
         self._stop = stop
         self._on_status = on_status
+        self._purger = purger
         self._reported_flagged = -1
 
     def run(self) -> None:
@@ -82,6 +86,7 @@ class Housekeeper:
                 if stopping or now >= next_report:
                     next_report = now + self._settings.report.interval_s
                     self._write_report(current)
+                self._purge()
             except LeaseHeld:
                 raise
             except (StoreError, ServiceDown) as error:
@@ -95,6 +100,10 @@ class Housekeeper:
             lease.renew(
                 tx, owner=self._owner, now=datetime.now(UTC), ttl_s=self._settings.pipeline.lease_ttl_s
             )
+
+    def _purge(self) -> None:
+        if self._purger is not None:
+            self._purger.round()
 
     def _refresh_gauges(self) -> StoreStatus:
         with self._database.read() as tx:

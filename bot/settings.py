@@ -30,6 +30,7 @@ Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 _SectionT = TypeVar("_SectionT", bound="Section")
 
 
@@ -157,6 +158,23 @@ class StoreSettings(Section):
     url: str = Field(description="Any SQLAlchemy URL; relative SQLite paths start at the project root.")
 
 
+class SamplingSettings(Section):
+    """Which scored uploads people are asked about."""
+
+    enabled: bool = Field(description="false: every flagged upload, and no others.")
+    daily_budget: Annotated[int, Field(ge=2)] = Field(description="Never exceeded; a day is one of UTC.")
+    audit_share: Share = Field(description="The least share of the budget for unflagged uploads.")
+    edges: tuple[Share, ...] = Field(description="Scores that divide the strata.")
+    first_day_uploads: Count = Field(description="Expected of the first day; later ones are counted.")
+    key_file: Path = Field(description="The secret that draws follow from; made where it is missing.")
+
+    @model_validator(mode="after")
+    def _edges_rise(self) -> "SamplingSettings":
+        if sorted(set(self.edges)) != list(self.edges):
+            raise ValueError("edges must rise")
+        return self
+
+
 class PipelineSettings(Section):
     """How much is on its way at once."""
 
@@ -165,6 +183,17 @@ class PipelineSettings(Section):
     poll_interval_s: PositiveSeconds
     shutdown_s: PositiveSeconds
     lease_ttl_s: PositiveSeconds
+
+
+class RetentionSettings(Section):
+    """Which reduced pictures of flagged and sampled uploads are kept, and what is compared with them."""
+
+    days: Annotated[float, Field(ge=0, le=3650)] = Field(description="0: nothing is ever kept.")
+    directory: Path
+    side_px: Annotated[int, Field(ge=64, le=2048)] = Field(description="The longer side at most.")
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)]
+    near_duplicates: bool = Field(description="Hash every scored picture, and look for reviewed ones.")
+    reuploads: bool = Field(description="Look for deleted files with the same bytes, if the wiki allows.")
 
 
 class ReportSettings(Section):
@@ -226,6 +255,8 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings
     store: StoreSettings
     pipeline: PipelineSettings
+    sampling: SamplingSettings
+    retention: RetentionSettings
     report: ReportSettings
     review: ReviewSettings
     monitoring: MonitoringSettings
@@ -342,7 +373,9 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
     return settings.model_copy(
         update={
             "media": _absolute(settings.media, "directory"),
+            "retention": _absolute(settings.retention, "directory"),
             "report": _absolute(settings.report, "directory"),
+            "sampling": _absolute(settings.sampling, "key_file"),
             "classifier": _absolute(settings.classifier, "cache_directory"),
         }
     )

@@ -155,6 +155,48 @@ class WholeV1:
         return np.asarray(image.resize((self.input_px, self.input_px), Image.Resampling.BILINEAR))
 
 
+class ReducedV1:
+    """`reduced-v1@640` and the like: the whole picture in its proportions, no side longer than that, as RGB.
+
+    Not for a model either: kept copies are made of it, so that hostile files are decoded in workers only.
+    Nothing is enlarged, and the result is not square: pictures come in shapes of their own.
+
+    Args:
+        input_px: Longer side of the result at most, 64 to 2048 pixels.
+
+    Raises:
+        ValueError: Outside of that.
+    """
+
+    NAME = "reduced-v1"
+    channels: ChannelOrder = "rgb"
+    shorter_px = None
+
+    def __init__(self, input_px: int) -> None:
+        if not 64 <= input_px <= 2048:
+            raise ValueError(f"{self.NAME} makes pictures of 64 to 2048 px, not {input_px}")
+        self.input_px = input_px
+        self.id = f"{self.NAME}@{input_px}"
+
+    def prepare(self, image: Image.Image) -> Pixels:
+        """See `Preprocess.prepare`; the result is (height, width, 3) with no side over `input_px`."""
+        if image.mode != "RGB":
+            image = image.convert("RGB")
+        return np.array(self._shrink(image))
+
+    def prepare_array(self, pixels: Pixels, order: ChannelOrder) -> Pixels:
+        """See `prepare` and `Preprocess.prepare_array`."""
+        small = np.array(self._shrink(_picture(pixels)))
+        return small if order == "rgb" else np.ascontiguousarray(small[:, :, ::-1])
+
+    def _shrink(self, image: Image.Image) -> Image.Image:
+        longer = max(image.size)
+        if longer <= self.input_px:
+            return image
+        width, height = (max(1, round(side * self.input_px / longer)) for side in image.size)
+        return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
 class ImageNetV1:
     """`imagenet-v1`: shorter side to 256 px (bilinear with antialiasing), centre crop 224 px, RGB.
 
@@ -276,7 +318,7 @@ def _picture(pixels: Pixels) -> Image.Image:
 _KNOWN: dict[str, Preprocess] = {
     preprocess.id: preprocess for preprocess in (OpenNsfwV1(), WholeV1(), ImageNetV1())
 }
-_SIZED = re.compile(rf"{ImageNetV1.NAME}@([1-9][0-9]{{1,3}})")
+_SIZED = re.compile(rf"({ImageNetV1.NAME}|{ReducedV1.NAME})@([1-9][0-9]{{1,3}})")
 
 
 def known() -> tuple[str, ...]:
@@ -313,7 +355,9 @@ def get(preprocessing: str) -> Preprocess:
 def _sized(name: str) -> Preprocess | None:
     match = _SIZED.fullmatch(name)
     try:
-        return ImageNetV1(int(match[1])) if match else None
+        if match is None:
+            return None
+        return (ImageNetV1 if match[1] == ImageNetV1.NAME else ReducedV1)(int(match[2]))
     except ValueError as error:
         raise ModelError(str(error)) from error
 

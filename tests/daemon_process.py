@@ -21,6 +21,8 @@ SHORT_WAITS: dict[str, Any] = {
     # The reference scores at once; what `auto` takes is exported first, which has tests of its own.
     "classifier": {"engine": "torch-fp32"},
     "pipeline": {"poll_interval_s": 0.2},
+    # What is put up for review is planned to the last item; draws have tests of their own.
+    "sampling": {"enabled": False},
     "report": {"interval_s": 1},
     "monitoring": {"port": 0},
     "log": {"level": "INFO", "format": "json"},
@@ -33,6 +35,7 @@ def settings_values(commons: Controls, folder: Path, **more: dict[str, Any]) -> 
         "store": {"url": f"sqlite:///{folder / 'bot.sqlite3'}"},
         "report": {"directory": str(folder / "report")},
         "media": {"directory": str(folder / "media")},
+        "retention": {"directory": str(folder / "copies")},
     }
     return merged(merged(merged(SHORT_WAITS, places), commons.overrides()), more)
 

@@ -148,6 +148,9 @@ def _batches(
         if stopped.number >= job.number:
             report.truncated = True
             break
+        if batch and batch[0].pixels.shape != frame.pixels.shape:
+            yield batch, noted, False  # a message holds frames of one shape; pages may have many
+            batch, began_s = [], time.monotonic()
         if not batch:
             noted = dataclasses.replace(report)
         if is_first and report.segments > job.jobs:

@@ -27,8 +27,8 @@ OWNERS = {
     "captum": ("classifier/evaluation/explain.py",),
     "cleanlab": ("classifier/evaluation/suspicious.py",),
     "optuna": ("classifier/training/search/",),
-    "pyarrow": ("classifier/datasets/manifest.py",),
-    "pdqhash": ("classifier/datasets/verify.py",),
+    "pyarrow": ("classifier/datasets/manifest.py", "bot/export/parquet.py"),
+    "pdqhash": ("classifier/datasets/verify.py", "classifier/pdq.py"),
 }
 BROAD_EXCEPT_ALLOWED = {"bot/pipeline.py", "bot/cli.py"}
 SOURCES = sorted(
