@@ -1,10 +1,11 @@
-"""`models`: list them, fetch their weights, add trained ones, export them for fast engines."""
+"""`models`: list them, fetch their weights, add trained ones, export them, and say which is trusted."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
+from bot.commands import registry
 from bot.commands.edges import ConfigOption, configured, err, explained, out
 
 if TYPE_CHECKING:
@@ -155,5 +156,7 @@ def export_model(
         if output is not None:
             out.print(f"bundle: {bundles.pack(graph, output)}", soft_wrap=True, highlight=False)
 
+
+registry.register(app)
 
 __all__ = ["app"]

@@ -1,0 +1,222 @@
+"""`models candidate`, `shadow`, `promote`, `rollback`, `retire`, `history`, `compare` and `calibrate`."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bot.commands.edges import EXIT_CONFIG, EXIT_FAILED, ConfigOption, configured, explained, fail, out
+
+if TYPE_CHECKING:
+    from bot.promotion import Deciding
+    from storage.model_registry import RegisteredModel
+    from storage.paired_estimates import Comparison
+
+NameArgument = Annotated[str, typer.Argument(help="A name that `models list` shows.")]
+ByOption = Annotated[str, typer.Option("--by", help="Who decides.", show_default="whoever is logged in")]
+NoteOption = Annotated[str, typer.Option("--note", help="Why, for the history.")]
+LevelOption = Annotated[
+    Literal["cautious", "balanced", "sensitive"] | None,
+    typer.Option(help="Which threshold.", show_default="as classifier.level says"),
+]
+DateOption = datetime | None
+_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+
+def candidate(
+    name: NameArgument, by: ByOption = "", note: NoteOption = "", config: ConfigOption = None
+) -> None:
+    """Register a model as a candidate: known, and trusted with nothing yet."""
+    _set(name, "candidate", by, note, config)
+
+
+def shadow(name: NameArgument, by: ByOption = "", note: NoteOption = "", config: ConfigOption = None) -> None:
+    """Let a model score the same uploads as the active one, without flagging anything."""
+    _set(name, "shadow", by, note, config)
+
+
+def retire(name: NameArgument, by: ByOption = "", note: NoteOption = "", config: ConfigOption = None) -> None:
+    """Take a candidate or a shadow out of service."""
+    _set(name, "retired", by, note, config)
+
+
+def promote(
+    name: NameArgument,
+    margin: Annotated[
+        float, typer.Option(min=0, max=1, help="How much worse its F1 may be, at the interval's lower end.")
+    ] = 0.0,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the figures say.")] = False,
+    by: ByOption = "",
+    note: NoteOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Make a model the active one; refused where it is not shown to be at least as good."""
+    with _deciding(config, by) as deciding:
+        written, judged = deciding.promote(name, margin=margin, force=force, note=note)
+        _tell(written)
+        against = deciding.begin().name if len(written) < 2 else written[0].name
+        out.print(judged.sentence(name, against), highlight=False, markup=False)
+        out.print("a running daemon takes it up at its next start", highlight=False)
+
+
+def rollback(by: ByOption = "", note: NoteOption = "", config: ConfigOption = None) -> None:
+    """Return to the model that was active before, with the thresholds it had."""
+    with _deciding(config, by) as deciding:
+        again, retired = deciding.roll_back(note)
+        _tell([retired, again])
+
+
+def history(
+    name: Annotated[str | None, typer.Argument(help="Of one model alone.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a change and line.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Show which model was trusted with what, since when, and who said so."""
+    from storage import model_registry
+
+    with _deciding(config, "") as deciding:
+        with deciding.database.read() as tx:
+            rows = model_registry.history(tx, name)
+        if as_json:
+            for row in rows:
+                typer.echo(json.dumps({**asdict(row), "since": row.since.isoformat()}, ensure_ascii=False))
+            return
+        out.print(_history_table(rows))
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A model.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    since: Annotated[DateOption, typer.Option(formats=_DATES, help="Reviews from this day on, UTC.")] = None,
+    until: Annotated[DateOption, typer.Option(formats=_DATES, help="Reviews before this day, UTC.")] = None,
+    level: LevelOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Compare two models on feedback that both scored: weighted figures, paired, with intervals."""
+    with _deciding(config, "", level) as deciding:
+        found = deciding.compare(first, second, _utc(since), _utc(until))
+    if as_json:
+        typer.echo(json.dumps({"first": first, "second": second, **asdict(found)}))
+    else:
+        out.print(_comparison_table(first, second, found))
+        told = f"{found.labelled} labelled items, {found.positives} explicit, {found.unlike} answered unlike"
+        out.print(f"{told}; {found.unlabelled} without a label", highlight=False)
+
+
+def calibrate(
+    name: NameArgument,
+    precision: Annotated[
+        float | None, typer.Option(help="Share of the flagged that has to be explicit, such as 0.5.")
+    ] = None,
+    per_day: Annotated[float | None, typer.Option(min=0.01, help="Flags a day at most, such as 40.")] = None,
+    level: LevelOption = None,
+    by: ByOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Set a model's threshold by a precision or a budget, from weighted feedback."""
+    if (precision is None) == (per_day is None):
+        raise typer.BadParameter("name either --precision or --per-day")
+    if precision is not None and not 0 < precision < 1:
+        raise typer.BadParameter("has to be between 0 and 1", param_hint="--precision")
+    with _deciding(config, by, level) as deciding:
+        written, choice = deciding.calibrate(name, precision=precision, per_day=per_day)
+        share = choice.precision
+        out.print(
+            f"{name}: {deciding.level} is {choice.threshold:.4f} now; precision there {share.value:.3f} "
+            f"({share.low:.3f} to {share.high:.3f}, {share.n} labelled above it, {choice.labelled} in all)",
+            highlight=False,
+        )
+        if choice.flags_per_day is not None:
+            out.print(f"{choice.flags_per_day:.1f} flags a day", highlight=False)
+        out.print(f"thresholds: {dict(written.thresholds)}", highlight=False, markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the group `models`.
+
+    Args:
+        app: The group.
+    """
+    for command in (candidate, shadow, promote, rollback, retire, history, compare, calibrate):
+        app.command(command.__name__)(command)
+
+
+@contextmanager
+def _deciding(config: "ConfigOption", by: str, level: str | None = None) -> Iterator["Deciding"]:
+    from bot.promotion import Deciding, Refused, person
+    from bot.settings import ROOT
+    from classifier.models import catalogue
+    from storage.engine import Database
+    from storage.model_registry import IllegalStanding
+
+    with explained():
+        settings = configured(config)
+        wanted = settings.classifier
+        database = Database.open(settings.store.url, ROOT)
+        try:
+            database.migrate()
+            yield Deciding(
+                database,
+                lambda name: catalogue.card(name, wanted.cache_directory),
+                wanted.model,
+                level or wanted.level,  # type: ignore[arg-type]
+                by or person(),
+                datetime.now(UTC),
+            )
+        except Refused as error:
+            fail(EXIT_FAILED, error)
+        except IllegalStanding as error:
+            fail(EXIT_CONFIG, error)
+        finally:
+            database.close()
+
+
+def _set(name: str, standing: str, by: str, note: str, config: "ConfigOption") -> None:
+    from storage.model_registry import ModelStanding
+
+    with _deciding(config, by) as deciding:
+        _tell(deciding.set_standing(name, ModelStanding(standing), note))
+
+
+def _tell(written: "list[RegisteredModel]") -> None:
+    for one in written:
+        out.print(f"{one.name} is {one.standing.value} now, says {one.set_by}", highlight=False, markup=False)
+
+
+def _history_table(rows: "list[RegisteredModel]") -> object:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("since (UTC)", "model", "standing", "by", "note", "thresholds", box=None)
+    for row in rows:
+        thresholds = ", ".join(f"{level} {value:g}" for level, value in row.thresholds.items())
+        cells = (row.name, row.standing.value, row.set_by, row.note, thresholds)
+        table.add_row(f"{row.since:%Y-%m-%d %H:%M:%S}", *map(escape, cells))
+    return table
+
+
+def _comparison_table(first: str, second: str, found: "Comparison") -> object:
+    from rich.markup import escape
+    from rich.table import Table
+
+    def told(value: float | None, form: str = ".3f") -> str:
+        return "unknown" if value is None else f"{value:{form}}"
+
+    table = Table("", escape(first), escape(second), "difference", "95 %", box=None)
+    for name in ("precision", "recall", "f1"):
+        one = getattr(found, name)
+        interval = f"{one.low:+.3f} to {one.high:+.3f}"
+        table.add_row(name, told(one.first), told(one.second), told(one.value, "+.3f"), interval)
+    return table
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.replace(tzinfo=UTC)
+
+
+__all__ = ["register"]

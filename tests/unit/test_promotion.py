@@ -1,0 +1,166 @@
+"""Promotion by evidence: what is accepted, refused and undone, and the commands that do it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bot.cli import app
+from bot.promotion import Deciding, Refused
+from classifier.values import ModelCard
+from storage import model_registry, models
+from storage.engine import Database
+from storage.model_registry import IllegalStanding, ModelStanding, RegisteredModel
+from storage.review_values import VerdictCode
+from storage.tables import ClassificationRow, UploadRow
+from tests.review_items import give, put_up, verdict
+from tests.storage_database import after, fresh_database, model_version
+
+THRESHOLDS = {"cautious": 0.95, "balanced": 0.8, "sensitive": 0.5}
+COUNT = 120
+
+
+def card(name: str) -> ModelCard:
+    digest = "ab" * 32 if name == "open_nsfw" else name[0] * 64
+    return ModelCard(name, "tiny", digest, "imagenet-v1", 224, THRESHOLDS, "CC0-1.0", "tests")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with fresh_database(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def deciding(database: Database) -> Deciding:
+    return Deciding(database, card, "open_nsfw", "balanced", "Ann", after(100))
+
+
+def explicit(log_id: int) -> bool:
+    return log_id % 3 == 0
+
+
+def reviewed(database: Database, name: str = "", right: bool = True, count: int = COUNT) -> None:
+    """Reviewed uploads that the active model gets wrong every sixth time, and another model's scores."""
+    scores = {log: 0.9 if explicit(log) != (log % 6 == 0) else 0.1 for log in range(1, count + 1)}
+    put_up(database, scores, now=after(0))
+    code = {True: VerdictCode.NSFW_DELETE, False: VerdictCode.SFW}
+    give(database, *(verdict(log, code[explicit(log)], revision_id=log) for log in scores))
+    if name:
+        with database.transaction() as tx:
+            version = models.register(
+                tx, replace(model_version(name), weights_sha256=card(name).weights_sha256), after(0)
+            )
+            for row in tx.query(UploadRow).all():
+                nsfw = explicit(row.log_id) == right
+                tx.add(
+                    ClassificationRow(
+                        upload_id=row.id,
+                        model_version_id=version,
+                        score=0.9 if nsfw else 0.1,
+                        label="nsfw" if nsfw else "sfw",
+                        threshold=0.8,
+                        worst={},
+                        frame_count=1,
+                        frames=[],
+                        rendition={},
+                        decoder="pillow",
+                        timings_s={},
+                        created_at=after(1),
+                    )
+                )
+
+
+def test_a_better_model_is_promoted_and_rolled_back_in_one_step(
+    database: Database, deciding: Deciding
+) -> None:
+    reviewed(database, "better")
+    deciding.set_standing("better", ModelStanding.CANDIDATE)
+    written, judged = deciding.promote("better")
+    assert [(one.name, one.standing.value) for one in written] == [
+        ("open_nsfw", "retired"),
+        ("better", "active"),
+    ]
+    assert judged.basis == "feedback"
+    assert judged.low is not None and judged.low > 0
+    again, retired = deciding.roll_back("flags too much")
+    assert (again.name, retired.name) == ("open_nsfw", "better")
+
+
+def test_a_worse_model_is_refused_with_the_figures_unless_forced(
+    database: Database, deciding: Deciding
+) -> None:
+    reviewed(database, "worse", right=False)
+    deciding.set_standing("worse", ModelStanding.CANDIDATE)
+    with pytest.raises(Refused, match=r"F1 of worse less that of open_nsfw: -0\.\d+ .* 120 labelled"):
+        deciding.promote("worse", margin=0.1)
+    written, _ = deciding.promote("worse", force=True)
+    assert written[-1].evidence["promotion"]["forced"] is True
+
+
+def test_without_common_feedback_nothing_is_promoted(database: Database, deciding: Deciding) -> None:
+    reviewed(database)
+    deciding.set_standing("new", ModelStanding.CANDIDATE)
+    with pytest.raises(Refused, match="0 labelled uploads in common"):
+        deciding.promote("new")
+
+
+@pytest.mark.parametrize(("against", "accepted"), [("ab" * 32, True), ("cd" * 32, False)])
+def test_an_evaluation_counts_against_the_very_model_that_is_active(
+    database: Database, deciding: Deciding, against: str, accepted: bool
+) -> None:
+    f1 = {"low": 0.1, "value": 0.2, "high": 0.3}
+    evidence = {"evaluation": {"against_sha256": against, "labelled": 90, "f1": f1}}
+    with database.transaction() as tx:
+        model_registry.change(
+            tx,
+            RegisteredModel("new", "n" * 64, ModelStanding.CANDIDATE, after(0), "retrain", evidence=evidence),
+        )
+    if accepted:
+        assert deciding.promote("new")[1].basis == "evaluation"
+    else:
+        with pytest.raises(Refused):
+            deciding.promote("new")
+
+
+def test_the_active_model_cannot_just_be_retired(deciding: Deciding) -> None:
+    deciding.begin()
+    with pytest.raises(IllegalStanding, match="roll back"):
+        deciding.set_standing("open_nsfw", ModelStanding.RETIRED)
+
+
+def test_a_threshold_is_kept_with_the_model_and_used_in_comparisons(
+    database: Database, deciding: Deciding
+) -> None:
+    reviewed(database, "better")
+    deciding.set_standing("better", ModelStanding.CANDIDATE)
+    written, choice = deciding.calibrate("better", precision=0.9)
+    assert choice.precision.value == 1.0
+    assert written.thresholds["balanced"] == choice.threshold
+    assert deciding.compare("open_nsfw", "better").precision.second == 1.0
+
+
+def test_too_little_feedback_chooses_no_threshold(database: Database, deciding: Deciding) -> None:
+    reviewed(database, count=20)
+    with pytest.raises(Refused, match="only 20 items"):
+        deciding.calibrate("open_nsfw", precision=0.5)
+    with database.read() as tx:
+        found = model_registry.find(tx, "open_nsfw")
+    assert found is not None
+    assert found.thresholds == {}
+
+
+def test_the_commands_tell_who_did_what(tmp_path: Path) -> None:
+    environment = {"COMMONSBOT_STORE__URL": f"sqlite:///{tmp_path / 'bot.sqlite3'}"}
+    runner = CliRunner()
+    done = runner.invoke(app, ["models", "candidate", "open_nsfw", "--by", "Ann"], env=environment)
+    assert (done.exit_code, done.stdout) == (0, "open_nsfw is candidate now, says Ann\n")
+    told = runner.invoke(app, ["models", "history", "--json"], env=environment)
+    assert json.loads(told.stdout)["set_by"] == "Ann"
+    assert runner.invoke(app, ["models", "rollback"], env=environment).exit_code == 3
+    assert runner.invoke(app, ["models", "calibrate", "open_nsfw"], env=environment).exit_code == 2
+    same = runner.invoke(app, ["models", "compare", "open_nsfw", "open_nsfw", "--json"], env=environment)
+    assert json.loads(same.stdout)["labelled"] == 0
