@@ -33,7 +33,9 @@ from bot.media.download import Downloader
 from bot.media.locate import Locator
 from bot.monitoring import Health, Metrics, MonitoringServer
 from bot.pipeline import Collaborators, Pipeline
+from bot.retention.assembly import open_purger, open_scored
 from bot.review.templates import subpage
+from bot.sampling import open_sampler
 from bot.scoring import Scorer
 from bot.settings import ROOT, Settings
 from bot.stream.eventstreams import UploadStream
@@ -149,6 +151,8 @@ class Daemon:
                 version_id,
                 settings.media.retry_after_s,
                 self.metrics,
+                open_scored(settings, database, scorer.pool, api),
+                sampler=open_sampler(settings.sampling),
             ),
             settings.pipeline,
             worker=owner.token,
@@ -173,8 +177,9 @@ class Daemon:
             gap_found=backfiller.notify,
             edited=desk.notify if desk is not None else lambda _titles: None,
         )
+        purger = open_purger(settings, database)
         housekeeper = Housekeeper(
-            settings, database, owner, self.metrics, stream, scorer, self._stop, self._on_status
+            settings, database, owner, self.metrics, stream, scorer, self._stop, self._on_status, purger
         )
         monitoring = self._start_monitoring(stream)
         try:

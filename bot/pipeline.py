@@ -17,6 +17,7 @@ from typing import Protocol
 from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
 from bot.media.schedule import End, Wait, next_step
 from bot.monitoring import Metrics
+from bot.sampling import Sampler
 from bot.settings import PipelineSettings
 from bot.upload import Downloaded, Rendition
 from classifier.errors import DecodeError
@@ -64,6 +65,13 @@ class Downloads(Protocol):
 
 
 Score = Callable[[Sequence[MediaPart]], MediaScore]
+AfterScore = Callable[[ClaimedUpload, Sequence[MediaPart], MediaScore, bool], None]
+"""Told of an upload whose score is recorded, while its files are there, and whether it is put up for review;
+see `bot.retention.scored.ScoredPictures`."""
+
+
+def _nothing(_claimed: ClaimedUpload, _parts: Sequence[MediaPart], _scored: MediaScore, _asked: bool) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,8 @@ class Collaborators:
         model_version_id: The row of the model that `score` uses.
         retry_after_s: Delays of the rendition schedule in seconds.
         metrics: Where outcomes are counted.
+        after_score: Told of recorded scores; raises nothing that a file or a service can cause.
+        sampler: Decides which uploads are reviewed; None: every flagged one, and no others.
     """
 
     database: Database
@@ -87,6 +97,8 @@ class Collaborators:
     model_version_id: int
     retry_after_s: tuple[float, ...]
     metrics: Metrics
+    after_score: AfterScore = _nothing
+    sampler: Sampler | None = None
 
 
 class Pipeline:
@@ -205,12 +217,10 @@ class Pipeline:
         if self._stop.is_set():
             self._give_back(claimed)
             return
+        downloaded = None
         try:
             downloaded = self._work.downloader.download(rendition, may_have_holes=True)
-            try:
-                scored = self._work.score(downloaded.media_parts())
-            finally:
-                self._work.downloader.discard(downloaded)
+            scored = self._work.score(downloaded.media_parts())
         except (BotError, DecodeError) as error:
             self._settle(claimed, error)
         except Exception as error:  # the one broad except: an unknown fault costs one upload
@@ -218,6 +228,9 @@ class Pipeline:
             self._settle(claimed, RetryLater("internal_error", f"{type(error).__name__}: {error}"))
         else:
             self._record(claimed, downloaded, scored, locate_s)
+        finally:
+            if downloaded is not None:
+                self._work.downloader.discard(downloaded)
 
     def _record(self, claimed: ClaimedUpload, got: Downloaded, scored: MediaScore, locate_s: float) -> None:
         now = datetime.now(UTC)
@@ -239,9 +252,8 @@ class Pipeline:
             timings_s=timings,
             coverage=_coverage(scored.summary),
         )
-        flagged = scored.label == "nsfw"
-        draw = ReviewDraw(ReviewReason.FLAGGED, 1.0) if flagged else None
-        if not self._commit(lambda tx: uploads.score(tx, claimed, classification, now, review=draw), claimed):
+        asked = self._store(claimed, classification, now)
+        if asked is None:
             return
         self._count(claimed, scored.label, now)
         self._work.metrics.downloaded_bytes.inc(got.received_bytes)
@@ -260,6 +272,16 @@ class Pipeline:
                 "seconds": round(timings["total"], 3),
             },
         )
+        self._work.after_score(claimed, got.media_parts(), scored, asked)
+
+    def _store(self, claimed: ClaimedUpload, classification: Classification, now: datetime) -> bool | None:
+        """Store the score; whether people are asked about it, None where nothing was stored."""
+        if self._work.sampler is not None:
+            return self._work.sampler.record(lambda to: self._commit(to, claimed), claimed, classification)
+        draw = ReviewDraw(ReviewReason.FLAGGED, 1.0) if classification.label == "nsfw" else None
+        if self._commit(lambda tx: uploads.score(tx, claimed, classification, now, review=draw), claimed):
+            return draw is not None
+        return None
 
     def _settle(self, claimed: ClaimedUpload, error: BotError | DecodeError) -> None:
         """Turn an error into a recorded skip, a planned retry, or a claim given back."""

@@ -12,12 +12,15 @@ is what the labels tell. With weights w_i = 1 / p_i:
 - precision = TP / flagged, recall = TP / (TP + FN), prevalence = (TP + FN) / N, and F1 is the harmonic mean
   of the first two.
 - the interval: explicit files are rare below the threshold and weigh thousands of uploads each, so that a
-  normal interval of the recall misses far more often than it says. Instead every cell's P_h is drawn from
-  Beta(n P + a, n (1 - P) + a) with Jeffreys' a = 1/2, whose quantiles cover well for small counts (Brown,
-  Cai, DasGupta 2001), n being n_h / (1 - labelled share), which is the finite-population correction; the
-  measures of the drawn shares are computed, and their quantiles are the ends. Bennett and Carvalho (CIKM
-  2010, "Online stratified sampling") estimate a classifier's precision and recall from Beta strata likewise.
-  `benchmarks/sampling.py` shows how often these intervals hold the truth.
+  normal interval of the recall misses far more often than it says; and Jeffreys' half a label in each of many
+  rare strata adds up to thousands of explicit uploads that nobody saw. The total of explicit uploads on
+  either side of the threshold (or of harmless ones, where those are fewer) is a weighted sum of rare events,
+  for which Fay and Feuer (1997, Statistics in Medicine 16:791-801) give gamma distributions: below, the one
+  with the mean and variance that were found; above, that of one more event, of the mean weight of the strata
+  (Tiwari, Clegg, Zou 2006, Statistical Methods in Medical Research 15:547-569). Each is taken half of the
+  time, which is the mid-p form (Fay and Kim 2017, Biometrical Journal 59:63-76); the variance is
+  the stratified binomial one with the finite-population correction. Measures are computed of drawn totals,
+  and their quantiles are the ends. `benchmarks/sampling.py` shows how often they hold the truth.
 
 Cells in which nothing was drawn are pooled with their neighbour. Where people were asked about a cell and
 labelled nothing in it, no arithmetic helps: the value is None, its interval are the bounds with everything
@@ -37,8 +40,6 @@ Bools = NDArray[np.bool_]
 Cell = tuple[str, bool]
 """Name of the stratum, and whether the model flags at the asked threshold."""
 
-PRIOR = 0.5
-"""Jeffreys': half a label either way."""
 SIMULATIONS = 4000
 UNASKED = 3
 """So many drawn items of one cell, and none labelled, is no chance: nobody looks there."""
@@ -118,7 +119,9 @@ def estimate(sample: Sample, population: Mapping[Cell, int], *, confidence: floa
         ValueError: An item is in a cell without population, or a probability is not in (0, 1].
     """
     cells = _cells(sample, population)
-    points = _measures(cells, cells.share[None, :])[:, 0]
+    explicit = cells.share * cells.population
+    sides = (np.array([explicit[side].sum()]) for side in (cells.flagged, ~cells.flagged))
+    points = _measures(cells, *sides)[:, 0]
     low, high = _interval(cells, confidence)
     found: list[Estimate] = []
     for index, point in enumerate(points):
@@ -197,42 +200,66 @@ def _pool(counts: Floats, flagged: Bools, empty: Bools, known: Bools) -> None:
 
 
 def _interval(cells: _Cells, confidence: float) -> tuple[Floats, Floats]:
-    """Ends of the four measures, (4,) each: quantiles over drawn shares, bounds where nothing is known."""
+    """Ends of the four measures, (4,) each: quantiles over drawn totals, bounds where nothing is known."""
     if not cells.population.sum():
         return np.zeros(4), np.ones(4)
     # Fixed: the same labels give the same interval, and a page does not change without a reason.
     generator = np.random.default_rng(_SEED)
-    seen = np.divide(
-        cells.labelled, cells.population, out=np.zeros_like(cells.labelled), where=cells.population > 0
-    )
-    n = cells.worth / np.maximum(1.0 - np.minimum(seen, 1.0), 1e-9)
-    shares = generator.beta(
-        n * cells.share + PRIOR, n * (1 - cells.share) + PRIOR, size=(SIMULATIONS, len(cells.share))
-    )
+    hits = _totals(cells, cells.flagged & ~cells.unknown, generator)
+    misses = _totals(cells, ~cells.flagged & ~cells.unknown, generator)
     quantiles = ((1 - confidence) / 2, (1 + confidence) / 2)
+    unknown = [
+        float(cells.population[cells.unknown & side].sum()) for side in (cells.flagged, ~cells.flagged)
+    ]
     ends = []
     # Bounds: all of an unknown cell harmless, or explicit; which is lower depends on the measure.
-    for every in (0.0, 1.0) if cells.unknown.any() else (0.0,):
-        measured = _measures(cells, np.where(cells.unknown, every, shares))
-        ends.append(np.quantile(np.nan_to_num(measured, nan=every), quantiles, axis=1))
+    for first in {0.0, unknown[0]}:
+        for second in {0.0, unknown[1]}:
+            measured = _measures(cells, hits + first, misses + second)
+            ends += [np.quantile(np.nan_to_num(measured, nan=nan), quantiles, axis=1) for nan in (0.0, 1.0)]
     stacked = np.stack(ends)
     low, high = stacked[:, 0].min(axis=0), stacked[:, 1].max(axis=0)
     nothing = np.array([not cells.population[cells.flagged].sum(), False, False, False])
     return np.where(nothing, 0.0, low), np.where(nothing, 1.0, high)
 
 
-def _measures(cells: _Cells, shares: Floats) -> Floats:
-    """Precision, recall, F1 and prevalence, (4, n), from shares of explicit files, (n, cells)."""
-    explicit = shares * cells.population
-    true_positive = explicit[:, cells.flagged].sum(axis=1)
-    positive = explicit.sum(axis=1)
+def _totals(cells: _Cells, which: Bools, generator: np.random.Generator) -> Floats:
+    """Explicit uploads in some cells as they may be, (SIMULATIONS,): Fay and Feuer's gammas, mid-p."""
+    population = cells.population[which]
+    total = float(population.sum())
+    if not total:
+        return np.zeros(SIMULATIONS)
+    share, worth = cells.share[which], cells.worth[which]
+    unseen = np.maximum(1.0 - cells.labelled[which] / np.maximum(population, 1.0), 0.0)
+    inside = worth > 0  # cells that were pooled with others hold nothing any more
+    population, share, worth, unseen = (part[inside] for part in (population, share, worth, unseen))
+    mostly = float((population * share).sum()) > total / 2
+    rarer = 1.0 - share if mostly else share
+    found = float((population * rarer).sum())
+    variance = float((population**2 * rarer * (1.0 - rarer) / worth * unseen).sum())
+    weights = population / worth * unseen
+    below = _gamma(found, variance, generator)
+    above = _gamma(found + float(weights.mean()), variance + float((weights**2).mean()), generator)
+    rare = np.minimum(np.where(generator.random(SIMULATIONS) < 0.5, below, above), total)
+    return total - rare if mostly else rare
+
+
+def _gamma(mean: float, variance: float, generator: np.random.Generator) -> Floats:
+    if mean <= 0.0 or variance <= 0.0 or mean**2 / variance > 1e12:
+        return np.full(SIMULATIONS, mean)
+    return generator.gamma(mean**2 / variance, variance / mean, SIMULATIONS)
+
+
+def _measures(cells: _Cells, hits: Floats, misses: Floats) -> Floats:
+    """Precision, recall, F1 and prevalence, (4, n), from explicit uploads flagged and not, (n,) each."""
+    positive = hits + misses
     flagged = cells.population[cells.flagged].sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.stack(
             [
-                true_positive / flagged,
-                true_positive / positive,
-                2 * true_positive / (flagged + positive),
+                hits / flagged,
+                hits / positive,
+                2 * hits / (flagged + positive),
                 positive / cells.population.sum(),
             ]
         )
