@@ -3,6 +3,7 @@
 import random
 import signal
 import sqlite3
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -33,10 +34,12 @@ def test_twenty_kills_leave_every_upload_with_exactly_one_outcome(tmp_path: Path
         while read_position(tmp_path / "bot.sqlite3") is None:
             assert daemon.poll() is None, log.read_text()
             time.sleep(0.05)
-        for _ in range(KILLS):
+        for kill in range(KILLS):
             commons.publish_many(UPLOADS // KILLS, rate_per_s=8)
-            # From before the model is loaded to the middle of the work.
-            time.sleep(rng.uniform(0.3, 7))
+            if kill % 2:
+                time.sleep(rng.uniform(0.1, 2.5))  # while it starts, mostly before the model is loaded
+            else:
+                work_for_a_while(daemon, url, rng)
             daemon.send_signal(signal.SIGKILL)
             daemon.wait()
             daemon = start_daemon(config, log)
@@ -56,6 +59,17 @@ def test_twenty_kills_leave_every_upload_with_exactly_one_outcome(tmp_path: Path
     assert set(counted.values()) == {1}
     assert (current.pending, current.claimed) == (0, 0)
     assert Counter(outcome.label for outcome in outcomes) == {"sfw": UPLOADS}
+
+
+def work_for_a_while(daemon: "subprocess.Popen[bytes]", url: str, rng: random.Random) -> None:
+    """Wait for some outcomes of this daemon, and then for any moment of its work on the next ones."""
+    enough = len(read_store(url)[1]) + rng.randint(1, 5)
+    deadline = time.monotonic() + 120
+    while len(read_store(url)[1]) < enough:
+        assert daemon.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(rng.uniform(0, 0.3))
 
 
 def read_position(path: Path) -> object:
