@@ -170,13 +170,14 @@ class ReducedV1:
 
     NAME = "reduced-v1"
     channels: ChannelOrder = "rgb"
-    shorter_px = None
 
     def __init__(self, input_px: int) -> None:
         if not 64 <= input_px <= 2048:
             raise ValueError(f"{self.NAME} makes pictures of 64 to 2048 px, not {input_px}")
         self.input_px = input_px
         self.id = f"{self.NAME}@{input_px}"
+        # A film's frames keep their shape that way, and are still large enough.
+        self.shorter_px: int | None = input_px
 
     def prepare(self, image: Image.Image) -> Pixels:
         """See `Preprocess.prepare`; the result is (height, width, 3) with no side over `input_px`."""

@@ -20,7 +20,7 @@ from storage.kept_copies import KeptCopy, PurgeReason
 log = logging.getLogger(__name__)
 
 OURSELVES = "retention"
-SUPPRESSED_EVERY_S = 10.0
+SUPPRESSED_EVERY_S = 1.0
 EXPIRED_EVERY_S = 60.0
 SWEEP_EVERY_S = 86400.0
 AT_ONCE = 100
