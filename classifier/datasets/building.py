@@ -96,6 +96,8 @@ def read_source(path: Path, kind: Kind = "auto", options: SourceOptions | None =
     if what == "npdi":
         return npdi.from_npdi(path, chosen.level, chosen.max_items)
     if what == "feedback":
+        if path.is_dir() and sources.exports_in(path):
+            return sources.from_feedback(path, chosen.media or path, chosen.groups)
         export = _export_in(path) if path.is_dir() else path
         return sources.from_feedback(export, chosen.media or export.absolute().parent, chosen.groups)
     if what == "manifest":
@@ -118,7 +120,7 @@ def detect(path: Path) -> Kind:
         DatasetError: Where there is nothing, or nothing known.
     """
     if path.is_dir():
-        if (path / "feedback.jsonl").is_file() or (path / "feedback.csv").is_file():
+        if (path / "feedback.csv").is_file() or sources.exports_in(path):
             return "feedback"
         return "npdi" if _looks_like_npdi(path) else "folder"
     if not path.exists():
@@ -286,7 +288,10 @@ def write_removed(removed: Sequence[Removal], path: Path) -> None:
 def _detect_table(path: Path) -> Kind:
     """A manifest has no column but its own; the feedback export has hashes and no paths."""
     names = manifest.header_of(path)
-    own = all(name in manifest.COLUMNS or name.startswith(manifest.GROUP_PREFIX) for name in names)
+    own = all(
+        name in (*manifest.COLUMNS, manifest.WEIGHT) or name.startswith(manifest.GROUP_PREFIX)
+        for name in names
+    )
     if own and {"path", "label"} <= set(names):
         return "manifest"
     return "feedback" if "sha256" in names and "label" in names and "path" not in names else "table"

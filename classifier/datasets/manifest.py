@@ -1,7 +1,8 @@
 """Datasets on the disk: one row a picture, Parquet or CSV by the file's ending.
 
-Columns: `path` and `label`, which must be there, `source`, `split`, `sha256`, `perceptual_hash`, and
-`group:<name>` for every further column that results are broken down by. Relative paths start from the
+Columns: `path` and `label`, which must be there, `source`, `split`, `sha256`, `perceptual_hash`, `weight` (of
+drawn items; written where one is not 1), and `group:<name>` for every further column that results are broken
+down by. Relative paths start from the
 manifest's folder. What does not fit is an error that names file, row and column, never something skipped.
 """
 
@@ -9,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ from classifier.datasets.values import (
 
 COLUMNS = ("path", "label", "source", "split", "sha256", "perceptual_hash")
 GROUP_PREFIX = "group:"
+WEIGHT = "weight"
 MAX_ITEMS = 1_000_000
 """More would not fit into memory comfortably; no plan of this project needs a tenth of it."""
 _REQUIRED = ("path", "label")
@@ -79,8 +82,12 @@ def write(dataset: Dataset, path: Path) -> None:
     """
     suffix = suffix_of(path)
     groups = sorted({name for item in dataset.items for name in item.groups})
-    header = [*COLUMNS, *(GROUP_PREFIX + name for name in groups)]
-    rows = [_row(item, groups) for item in _rebased(dataset, path.absolute().parent)]
+    weighted = any(item.weight != 1 for item in dataset.items)
+    header = [*COLUMNS, *(GROUP_PREFIX + name for name in groups), *([WEIGHT] if weighted else [])]
+    rows = [
+        [*_row(item, groups), *([repr(item.weight)] if weighted else [])]
+        for item in _rebased(dataset, path.absolute().parent)
+    ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.write(path, _parquet(header, rows) if suffix == ".parquet" else _csv(header, rows))
@@ -95,12 +102,13 @@ def content_hash(dataset: Dataset) -> str:
         dataset: The dataset. Items that were verified count by their bytes, others by their path.
 
     Returns:
-        SHA-256 in hex over classes, contents, labels, sources, groups and splits.
+        SHA-256 in hex over classes, contents, labels, sources, groups, splits and weights.
     """
     digests = sorted(
         hashlib.sha256(
             json.dumps(
                 [item.sha256 or item.path, item.label, item.source, item.split, sorted(item.groups.items())]
+                + ([item.weight] if item.weight != 1 else [])
             ).encode()
         ).digest()
         for item in dataset.items
@@ -213,9 +221,9 @@ def _check_columns(names: Iterable[str], path: Path) -> None:
     for name in _REQUIRED:
         if name not in known:
             raise DatasetError("is missing", path, None, name)
-    for name in sorted(known - set(COLUMNS)):
+    for name in sorted(known - {*COLUMNS, WEIGHT}):
         if not name.startswith(GROUP_PREFIX) or name == GROUP_PREFIX:
-            message = f"is unknown; known are {', '.join(COLUMNS)} and {GROUP_PREFIX}<name>"
+            message = f"is unknown; known are {', '.join(COLUMNS)}, {WEIGHT} and {GROUP_PREFIX}<name>"
             raise DatasetError(message, path, None, name)
 
 
@@ -234,7 +242,32 @@ def _item(row: Mapping[str, str], path: Path, number: int, classes: Classes) -> 
             raise refuse(column, "is not 64 lower-case hex digits")
     groups = {name.removeprefix(GROUP_PREFIX): row[name] for name in row if name.startswith(GROUP_PREFIX)}
     plain = {name: row.get(name, "") for name in COLUMNS}
-    return Item(groups=groups, **plain)
+    try:
+        weight = weight_of(row.get(WEIGHT, ""))
+    except ValueError as error:
+        raise refuse(WEIGHT, str(error)) from error
+    return Item(groups=groups, weight=weight, **plain)
+
+
+def weight_of(text: str) -> float:
+    """Read a weight.
+
+    Args:
+        text: As a table has it; empty means 1.
+
+    Returns:
+        The weight.
+
+    Raises:
+        ValueError: Where it is no number over 0.
+    """
+    try:
+        weight = float(text or 1)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < math.inf:
+        raise ValueError("is not a number over 0")
+    return weight
 
 
 def _rebased(dataset: Dataset, folder: Path) -> Iterator[Item]:
@@ -294,11 +327,13 @@ __all__ = [
     "COLUMNS",
     "GROUP_PREFIX",
     "MAX_ITEMS",
+    "WEIGHT",
     "content_hash",
     "header_of",
     "read",
     "read_csv",
     "require_writable",
     "suffix_of",
+    "weight_of",
     "write",
 ]

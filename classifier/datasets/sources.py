@@ -8,9 +8,10 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from classifier.datasets.manifest import MAX_ITEMS, read_csv
+from classifier.datasets.manifest import MAX_ITEMS, WEIGHT, read_csv, weight_of
 from classifier.datasets.values import DEFAULT_CLASSES, Classes, Dataset, DatasetError, Item
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ FEEDBACK_LABELS: Mapping[str, str] = {
     "safe": "safe",
 }
 """What moderators' verdicts mean for training; others (`unsure`, `disputed`) are left out."""
+FEEDBACK, WITHDRAWN = "feedback.jsonl", "withdrawn.csv"
+"""Files of an export: its rows, and the ids of items that those before it should no longer have."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -131,10 +134,14 @@ def from_feedback(
     """The feedback that moderators gave, as the project exports it: JSON Lines or CSV by the ending.
 
     Args:
-        path: The export; every row has `sha256` and `label`, and perhaps `path` and `source`.
-        media: Folder with the pictures; without a `path` they are found by the SHA-256 in their names.
+        path: The export; every row has `sha256` and `label`, and perhaps `path`, `source`, `split`, `weight`.
+            Or the folder of an export, or one that was exported to several times: later rows of an item
+            (`item_id`) stand for the earlier ones, and what was withdrawn is left out.
+        media: Folder with the pictures; without a `path` they are found by the SHA-256 in their names. Of a
+            folder, that one itself.
         groups: Columns that results are to be broken down by.
-        labels: What the verdicts mean; rows with others are left out.
+        labels: What the verdicts mean; rows with others, or whose picture is known to be missing
+            (`media_state` and no `sha256`), are left out.
 
     Returns:
         The pictures that have a verdict that counts, with the SHA-256 that `verify` will hold them to.
@@ -143,29 +150,51 @@ def from_feedback(
         DatasetError: Where a row lacks something or its picture is not in the folder.
     """
     by_sha256: dict[str, Path] = {}
-    items: list[Item] = []
+    items: dict[str, Item] = {}
     left_out: Counter[str] = Counter()
-    for number, row in _feedback_rows(path):
+    rows = _exported_rows(path) if path.is_dir() else ((path, *row) for row in _feedback_rows(path))
+    for file, number, row in rows:
         for name in ("sha256", "label", *groups):
             if name not in row:
-                raise DatasetError("is missing", path, number, name)
+                raise DatasetError("is missing", file, number, name)
+        key = row.get("item_id") or f"{file}:{number}"
+        items.pop(key, None)
         sha256, label = row["sha256"].lower(), labels.get(row["label"])
-        if not _SHA256.fullmatch(sha256):
-            raise DatasetError(f"{row['sha256']!r} is not a SHA-256", path, number, "sha256")
-        if label is None:
-            left_out[row["label"]] += 1
+        if label is None or (not sha256 and row.get("media_state")):
+            left_out[row["label"] if label is None else row["media_state"]] += 1
             continue
+        if not _SHA256.fullmatch(sha256):
+            raise DatasetError(f"{row['sha256']!r} is not a SHA-256", file, number, "sha256")
         name = row.get("path", "")
         if not name:
             by_sha256 = by_sha256 or _by_sha256(media)
             if sha256 not in by_sha256:
-                raise DatasetError(f"no file of {media} is named {sha256}", path, number, "sha256")
+                raise DatasetError(f"no file of {media} is named {sha256}", file, number, "sha256")
             name = by_sha256[sha256].relative_to(media).as_posix()
-        chosen = {group: row[group] for group in groups}
-        items.append(Item(name, label, row.get("source", ""), chosen, sha256=sha256))
+        items[key] = _feedback_item(row, name, label, sha256, groups, file, number)
     if left_out:
         _log.info("feedback_left_out", extra={"file": path.name, "verdicts": dict(left_out)})
-    return _dataset(items, path, media.absolute(), DEFAULT_CLASSES)
+    # The same bytes can be uploaded twice; a dataset has a file once, with the latest verdict and all weight.
+    unique: dict[str, Item] = {}
+    for item in items.values():
+        before = unique.pop(item.path, None)
+        unique[item.path] = item if before is None else replace(item, weight=item.weight + before.weight)
+    return _dataset(list(unique.values()), path, media.absolute(), DEFAULT_CLASSES)
+
+
+def exports_in(folder: Path) -> list[Path]:
+    """The finished exports in a folder that was exported to, oldest first; or the folder, if it is one.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Their folders; empty where there are none.
+    """
+    if (folder / FEEDBACK).is_file():
+        return [folder]
+    found = [path for path in folder.iterdir() if path.name.isdecimal() and (path / FEEDBACK).is_file()]
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def folders(root: Path) -> list[Path]:
@@ -225,6 +254,39 @@ def _meaning(value: str, meaning: Mapping[str, str], path: Path, number: int, co
     return meaning[value]
 
 
+def _feedback_item(
+    row: Mapping[str, str], name: str, label: str, sha256: str, groups: Sequence[str], file: Path, number: int
+) -> Item:
+    split = row.get("split", "").lower()
+    if split and split not in _SPLIT_FOLDERS:
+        raise DatasetError(f"{split!r} is no split", file, number, "split")
+    try:
+        weight = weight_of(row.get(WEIGHT, ""))
+    except ValueError as error:
+        raise DatasetError(f"{row[WEIGHT]!r} {error}", file, number, WEIGHT) from error
+    chosen = {group: row[group] for group in groups}
+    return Item(
+        name, label, row.get("source", ""), chosen, _SPLIT_FOLDERS.get(split, ""), sha256, weight=weight
+    )
+
+
+def _exported_rows(folder: Path) -> Iterator[tuple[Path, int, dict[str, str]]]:
+    """The rows of all exports in a folder, without those that a later one withdraws."""
+    exports = exports_in(folder)
+    withdrawn: dict[str, int] = {}
+    for position, export in enumerate(exports):
+        path = export / WITHDRAWN
+        lines = path.read_text(encoding="utf-8").splitlines()[1:] if path.is_file() else []
+        withdrawn |= dict.fromkeys(lines, position)
+    for position, export in enumerate(exports):
+        for number, row in _feedback_rows(export / FEEDBACK):
+            if position < withdrawn.get(row.get("item_id", ""), -1):
+                continue
+            if row.get("path"):
+                row["path"] = (export.relative_to(folder) / row["path"]).as_posix()
+            yield export / FEEDBACK, number, row
+
+
 def _feedback_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     if path.suffix.lower() == ".csv":
         yield from read_csv(path)
@@ -263,9 +325,12 @@ def _dataset(items: Sequence[Item], path: Path, root: Path, classes: Classes) ->
 
 
 __all__ = [
+    "FEEDBACK",
     "FEEDBACK_LABELS",
     "PICTURE_SUFFIXES",
     "VIDEO_SUFFIXES",
+    "WITHDRAWN",
+    "exports_in",
     "files",
     "folders",
     "from_feedback",

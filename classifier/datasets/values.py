@@ -81,6 +81,7 @@ class Item:
         sha256: Of the file's bytes, lower-case hex; empty until verified.
         perceptual_hash: PDQ hash, 64 lower-case hex digits; empty until verified, and for pictures without
             enough detail to have one.
+        weight: How many pictures it stands for, over 0; 1 unless it was drawn with a known probability.
     """
 
     path: str
@@ -90,6 +91,7 @@ class Item:
     split: str = ""
     sha256: str = ""
     perceptual_hash: str = ""
+    weight: float = 1.0
 
     @property
     def is_remote(self) -> bool:

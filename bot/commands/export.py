@@ -1,0 +1,189 @@
+"""`export`: what moderators decided, with what the model said, as datasets for other programs."""
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bot.commands.edges import ConfigOption, configured, err, explained, out
+
+if TYPE_CHECKING:
+    from bot.export.fetching import FetchedPictures
+    from bot.export.run import Exported, Request
+    from bot.settings import Settings
+
+KEY_FILE = Path("var") / "export-key"
+FORMATS = ("parquet", "csv", "imagefolder", "torchvision", "webdataset", "label-studio", "all")
+LABELS = ("nsfw", "safe", "disputed", "unsure", "open")
+
+
+def export(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The export appears in it as 0001, the next one as 0002.")
+    ],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help=f"Beside feedback.jsonl, which always is: {', '.join(FORMATS)}. Repeatable.",
+            show_default="parquet",
+        ),
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Put up for review at this time (UTC) or later.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="Put up for review before this time (UTC).")] = None,
+    reason: Annotated[
+        Literal["flagged", "audit", "uncertain", "near_duplicate"] | None,
+        typer.Option(help="Why it was chosen for review."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", help=f"What people decided: {', '.join(LABELS)}. Repeatable.", show_default="all"
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model whose score counts, by its name.")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="So many of them, representative of all uploads, with weights.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which are in the sample.")] = 0,
+    only_new: Annotated[
+        bool, typer.Option("--new", help="Only what is new or changed since the last export in DIR.")
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Ask the wiki again for pictures that were not kept.")
+    ] = False,
+    names: Annotated[bool, typer.Option("--names", help="Name the moderators, with their comments.")] = False,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="The secret behind the pseudonyms; made where it is missing.", show_default=str(KEY_FILE)
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Export reviewed uploads with true and predicted labels, weights and pictures; killed, it is run again.
+
+    What the wiki suppressed is never exported; what has no picture is listed in missing.csv.
+    """
+    from bot.export.formats import Format
+    from bot.export.run import Request
+    from storage.export import ExportFilter
+    from storage.values import ReviewReason
+
+    if only_new and sample is not None:
+        raise typer.BadParameter("what is new is no representative part", param_hint="--new and --sample")
+    names_given = _known(formats or ["parquet"], FORMATS, "--format")
+    told = {
+        "--since": since,
+        "--until": until,
+        "--reason": reason,
+        "--label": ",".join(labels or ()),
+        "--model": model,
+        "--sample": sample,
+        "--seed": seed if sample is not None else None,
+        "--new": "" if only_new else None,
+    }
+    request = Request(
+        wanted=ExportFilter(_utc(since), _utc(until), ReviewReason(reason) if reason else None, model),
+        labels=frozenset(_known(labels or [], LABELS, "--label")),
+        formats=tuple(Format) if "all" in names_given else tuple(Format(name) for name in names_given),
+        sample=sample,
+        seed=seed,
+        only_new=only_new,
+        described=tuple(
+            (name, str(value))
+            for name, value in told.items()
+            if value is not None and (value or name == "--new")
+        ),
+    )
+    with explained():
+        exported = _run(configured(config), directory, request, fetch=fetch, names=names, key_file=key_file)
+    _print(exported)
+
+
+def _known(given: list[str], known: Sequence[str], option: str) -> list[str]:
+    """Typer cannot say this of a list."""
+    for value in given:
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}", param_hint=option)
+    return given
+
+
+def _run(
+    settings: "Settings",
+    directory: Path,
+    request: "Request",
+    *,
+    fetch: bool,
+    names: bool,
+    key_file: Path | None,
+) -> "Exported":
+    from bot.export import keys
+    from bot.export.pictures import KeptPictures
+    from bot.export.record import Teller
+    from bot.export.run import Exporter
+    from bot.preparing import shown
+    from bot.settings import ROOT
+    from storage.engine import Database
+
+    teller = Teller(keys.read_or_make(key_file or ROOT / KEY_FILE), settings.wiki.page_url, names)
+    with ExitStack() as stack:
+        database = Database.open(settings.store.url, ROOT)
+        stack.callback(database.close)
+        database.migrate()
+        remote = _remote(settings, directory, stack) if fetch else None
+        on_step = stack.enter_context(shown(err, "export"))
+        kept = KeptPictures(settings.retention.directory)
+        return Exporter(database, teller, kept, remote, settings.wiki.domain, on_step).run(directory, request)
+
+
+def _remote(settings: "Settings", directory: Path, stack: ExitStack) -> "FetchedPictures":
+    from bot.api import Api
+    from bot.export import private
+    from bot.export.fetching import FetchedPictures
+    from bot.media.download import Downloader
+    from bot.media.locate import Locator
+
+    stop = threading.Event()
+    user_agent = settings.user_agent
+    api = Api(settings.api, settings.wiki.api_url, user_agent, stop)
+    # Beside the exports, so that the daemon does not take what is under way for leftovers of its own.
+    media = settings.media.model_copy(update={"directory": private.folder(directory) / ".downloads"})
+    downloader = Downloader(media, user_agent, stop)
+    stack.callback(downloader.close)
+    return FetchedPictures(Locator(api, media, settings.api.batch_titles), downloader)
+
+
+def _print(exported: "Exported") -> None:
+    if exported.folder is None:
+        out.print("nothing is new")
+        return
+    counts = ", ".join(f"{count:,} {label}" for label, count in sorted(exported.tally.by["label"].items()))
+    out.print(f"{exported.tally.rows:,} items: {counts or 'none'}", highlight=False)
+    out.print(f"effective sample size {exported.tally.effective():,.1f}", highlight=False)
+    if exported.missing:
+        why = ", ".join(f"{count:,} {code}" for code, count in exported.missing.most_common())
+        out.print(f"without a picture: {why}; see missing.csv", highlight=False)
+    if exported.unchanged:
+        out.print(f"{exported.unchanged:,} unchanged", highlight=False)
+    if exported.withdrawn:
+        err.print(
+            f"{len(exported.withdrawn):,} items of earlier exports were suppressed since: withdrawn.csv "
+            "names them; delete them wherever they are",
+            style="yellow",
+            highlight=False,
+        )
+    out.print(f"export: {exported.folder}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    return None if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+__all__ = ["export"]
