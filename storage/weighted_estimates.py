@@ -16,9 +16,11 @@ is what the labels tell. With weights w_i = 1 / p_i:
   rare strata adds up to thousands of explicit uploads that nobody saw. The total of explicit uploads on
   either side of the threshold (or of harmless ones, where those are fewer) is a weighted sum of rare events,
   for which Fay and Feuer (1997, Statistics in Medicine 16:791-801) give gamma distributions: below, the one
-  with the mean and variance that were found; above, that of one more event, of the mean weight of the strata
-  (Tiwari, Clegg, Zou 2006, Statistical Methods in Medical Research 15:547-569). Each is taken half of the
-  time, which is the mid-p form (Fay and Kim 2017, Biometrical Journal 59:63-76); the variance is
+  with the mean and variance that were found; above, that of one more event. Theirs has the largest weight
+  there is, which is safe and far too wide; the mean weight, as Tiwari, Clegg and Zou (2006, Statistical
+  Methods in Medical Research 15:547-569) have it, still is; the geometric mean of the strata's weights holds
+  its promise in the simulations, which is all that can be said for it. Each is taken half of the time, which
+  is the mid-p form (Fay and Kim 2017, Biometrical Journal 59:63-76); the variance is
   the stratified binomial one with the finite-population correction. Measures are computed of drawn totals,
   and their quantiles are the ends. `benchmarks/sampling.py` shows how often they hold the truth.
 
@@ -237,9 +239,10 @@ def _totals(cells: _Cells, which: Bools, generator: np.random.Generator) -> Floa
     rarer = 1.0 - share if mostly else share
     found = float((population * rarer).sum())
     variance = float((population**2 * rarer * (1.0 - rarer) / worth * unseen).sum())
-    weights = population / worth * unseen
+    weights = (population / worth * unseen)[unseen > 0]
+    one_more = float(np.exp(np.log(weights).mean())) if weights.size else 0.0
     below = _gamma(found, variance, generator)
-    above = _gamma(found + float(weights.mean()), variance + float((weights**2).mean()), generator)
+    above = _gamma(found + one_more, variance + one_more**2, generator)
     rare = np.minimum(np.where(generator.random(SIMULATIONS) < 0.5, below, above), total)
     return total - rare if mostly else rare
 
