@@ -7,20 +7,32 @@ import numpy as np
 import pytest
 import torch
 
-from classifier.engines import calibration, drift, graph, quantise, torch_int8
+from classifier import preprocess
+from classifier.engines import calibration, drift, graph, procedural, quantise, sets_cache, torch_int8
 from classifier.engines.calibration import CalibrationSets
 from classifier.engines.quantise import Quantised
 from classifier.engines.quantise_graph import run
 from classifier.engines.values import DriftReport
+from classifier.models import open_nsfw as network
+from classifier.training import adversarial
 from tests.model_weights import open_nsfw
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+MADE_BY = (calibration, procedural, adversarial, preprocess, network)
+
 
 @lru_cache(maxsize=1)
 def _sets() -> CalibrationSets:
+    """The sets that the cache keeps for exports, where they are younger than the code that makes them."""
     model = open_nsfw()
-    return calibration.make_sets(model.network, model.card.preprocessing, model.card.input_px)
+    path = sets_cache.location(model.card, None)
+    changed = max(Path(str(module.__file__)).stat().st_mtime for module in MADE_BY)
+    if path.exists() and path.stat().st_mtime > changed:
+        return sets_cache.get(model, None)
+    sets = calibration.make_sets(model.network, model.card.preprocessing, model.card.input_px)
+    sets_cache.keep(path, sets)
+    return sets
 
 
 @lru_cache(maxsize=1)
