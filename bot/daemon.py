@@ -34,6 +34,7 @@ from bot.media.locate import Locator
 from bot.monitoring import Health, Metrics, MonitoringServer
 from bot.pipeline import Collaborators, Pipeline
 from bot.retention.assembly import open_purger, open_scored
+from bot.retention.patrol import SuppressionPatrol
 from bot.review.templates import subpage
 from bot.sampling import open_sampler
 from bot.scoring import Scorer
@@ -183,7 +184,8 @@ class Daemon:
         )
         monitoring = self._start_monitoring(stream)
         try:
-            parts = [listener.run, housekeeper.run] + ([desk.run] if desk is not None else [])
+            patrol = SuppressionPatrol(api, database, settings.wiki.id, self._stop)
+            parts = [listener.run, housekeeper.run, patrol.run] + ([desk.run] if desk is not None else [])
             self._run_threads(pipeline, backfiller, scorer, *parts)
         finally:
             if monitoring is not None:

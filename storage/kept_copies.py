@@ -278,6 +278,26 @@ def purges(tx: Session, limit: int) -> list[Purge]:
     ]
 
 
+def titles(tx: Session, wiki: str) -> list[str]:
+    """The present titles of files of which a picture lies there.
+
+    Args:
+        tx: Any session of the database.
+        wiki: Database name of the wiki.
+
+    Returns:
+        Each once, sorted.
+    """
+    rows = tx.scalars(
+        select(UploadRow.current_title)
+        .join(KeptCopyRow, KeptCopyRow.upload_id == UploadRow.id)
+        .where(_LIVE, UploadRow.wiki == wiki)
+        .distinct()
+        .order_by(UploadRow.current_title)
+    )
+    return list(rows)
+
+
 def totals(tx: Session) -> tuple[int, int]:
     """How many pictures are kept, and how many bytes they have; a file that several need counts for each."""
     count, size = tx.execute(select(func.count(), func.sum(KeptCopyRow.size_bytes)).where(_LIVE)).one()
@@ -332,5 +352,6 @@ __all__ = [
     "purges",
     "sharing",
     "suppressed",
+    "titles",
     "totals",
 ]

@@ -2,9 +2,11 @@
 
 import io
 import stat
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from bot import cli
 from bot.commands.purge import purge
 from bot.retention.folder import CopyFolder
 from bot.retention.keeping import CopyKeeper
+from bot.retention.patrol import SuppressionPatrol
 from bot.retention.purging import Purger
 from bot.settings import RetentionSettings, load_settings
 from classifier import preprocess
@@ -318,6 +321,37 @@ def test_only_a_hash_becomes_a_path(name: str) -> None:
         return
     with pytest.raises(ValueError, match="no SHA-256"):
         CopyFolder(Path("x"), "y").path_of(name)
+
+
+class HidingWiki:
+    """A miniature of the wiki that has hidden some files."""
+
+    def __init__(self, *hidden: str) -> None:
+        self.hidden = hidden
+        self.asked: list[str] = []
+
+    def query(self, params: Mapping[str, str | int]) -> Mapping[str, Any]:
+        titles = str(params["titles"]).split("|")
+        self.asked += titles
+        flags = {title: {"filehidden": True} if title in self.hidden else {} for title in titles}
+        pages = [{"title": title, "imageinfo": [{"timestamp": "x", **flags[title]}]} for title in titles]
+        return {"query": {"pages": [*pages, {"title": "File:Missing.jpg", "missing": True}]}}
+
+
+def test_a_suppression_that_stands_in_no_log_is_found_and_purged(
+    database: Database, folder: CopyFolder, tmp_path: Path
+) -> None:
+    keep(database, folder, 1, media.corners())
+    keep(database, folder, 2, media.photo(96, 64))
+    wiki = HidingWiki("File:Photo 2.jpg")
+    patrol = SuppressionPatrol(wiki, database, WIKI, threading.Event())
+    assert (patrol.look(), patrol.look()) == (1, 0)
+    assert set(wiki.asked) == {"File:Photo 1.jpg", "File:Photo 2.jpg"}
+    purger(database, folder, 60).round()
+    assert [row.upload_id for row in live(database)] == [1]
+    assert len(files(tmp_path)) == 1
+    patrol.look()
+    assert wiki.asked[-1] == "File:Photo 1.jpg"  # nobody asks about what is not kept any more
 
 
 def test_the_command_removes_by_title_and_id_and_names_who_asked(
