@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bot.errors import ServiceDown
 from bot.monitoring import Metrics
+from bot.quality import Quality
 from bot.retention.purging import Purger
 from bot.review.local_report import write_report
 from bot.scoring import Scorer
@@ -64,6 +65,7 @@ class Housekeeper:
         self._on_status = on_status
         self._purger = purger
         self._reported_flagged = -1
+        self._quality = Quality(database)
 
     def run(self) -> None:
         """Do the chores until stopped, and the report once more at the end.
@@ -86,6 +88,8 @@ class Housekeeper:
                 if stopping or now >= next_report:
                     next_report = now + self._settings.report.interval_s
                     self._write_report(current)
+                if not stopping:
+                    self._quality.publish(self._metrics)
                 self._purge()
             except LeaseHeld:
                 raise

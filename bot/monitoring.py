@@ -73,6 +73,23 @@ class Metrics:
         )
         self.downloaded_bytes = counter("commonsbot_downloaded_bytes", "Bytes fetched from the media hosts")
         self.worker_restarts = gauge("commonsbot_decode_worker_restarts", "Decode workers replaced")
+        shares = {
+            "estimate": "Share of the last 30 days as estimated from verdicts; NaN where it is unknown",
+            "estimate_low": "Lower end of its 95 % interval",
+            "estimate_high": "Upper end of its 95 % interval",
+        }
+        self.estimate, self.estimate_low, self.estimate_high = (
+            gauge(f"commonsbot_{name}", text, ["measure"]) for name, text in shares.items()
+        )
+        self.score_drift = gauge(
+            "commonsbot_score_drift",
+            "Population stability index of the scores, the last 30 days against the 30 before",
+        )
+        self.drift_alert = gauge(
+            "commonsbot_drift_alert",
+            "0 none, 1 watch, 2 alarm, NaN too little to compare: scores, flagged or skipped",
+            ["what"],
+        )
         self.service_failures = counter(
             "commonsbot_service_failures", "Times a whole service did not answer", ["service"]
         )

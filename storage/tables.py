@@ -196,6 +196,8 @@ class ClassificationRow(Base):
         CheckConstraint("score >= 0 AND score <= 1", name="score_in_range"),
         Index(None, "model_version_id"),
         Index(None, "label", "score"),
+        # All that `storage.metric_rows` counts by: the rows themselves are wide, and there are millions.
+        Index("ix_classification_counted", "created_at", "model_version_id", "score", "label", "upload_id"),
         TABLE_OPTIONS,
     )
 

@@ -58,6 +58,7 @@ class IndexNumbers:
         disputed: Items whose reviewers disagree.
         done: Items that are decided.
         precision: Of the last 30 days; None before there is an estimate.
+        recall: Of the last 30 days; None where the audit sample cannot tell it.
         pages: The pages that are not archived, in the order in which they are listed.
         has_archive: Whether there is a list of finished pages.
         problems: What is wrong on the configuration page.
@@ -72,6 +73,7 @@ class IndexNumbers:
     has_archive: bool = False
     problems: Sequence[ConfigProblem] = ()
     config_broken: bool = False
+    recall: Precision | None = None
 
 
 def render_index(numbers: IndexNumbers, bot_name: str, messages: Messages, now: datetime) -> str:
@@ -100,7 +102,7 @@ def render_index(numbers: IndexNumbers, bot_name: str, messages: Messages, now: 
         "",
         *(f"* {say(key)}: {count}" for key, count in totals),
         "",
-        _precision(numbers.precision, messages),
+        " ".join([_precision(numbers.precision, messages), *_recall(numbers.recall, messages)]),
         "",
         f"== {say('index.pages')} ==",
         *_table(numbers.pages, messages),
@@ -142,6 +144,14 @@ def _precision(precision: Precision | None, messages: Messages) -> str:
         high=_percent(precision.high),
         count=precision.count,
     )
+
+
+def _recall(recall: Precision | None, messages: Messages) -> list[str]:
+    if recall is None:
+        return []
+    shares = {"share": recall.share, "low": recall.low, "high": recall.high}
+    told = {name: _percent(value) for name, value in shares.items()}
+    return [messages.text("index.recall", count=recall.count, **told)]
 
 
 def _percent(share: float) -> str:

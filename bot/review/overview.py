@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from bot.quality import Quality
 from bot.review.control import ConfigProblem, ConfigReading
 from bot.review.index_page import (
     PRECISION_DAYS,
@@ -70,6 +71,7 @@ class Overview:
         self._messages = messages
         self._writer = writer
         self._clock = clock
+        self._quality = Quality(database, clock)
         self._written: dict[str, _Written] = {}
         self._looked: tuple[Sequence[ReviewPage], Sequence[ConfigProblem], bool] | None = None
         self._look_again_at: datetime | None = None
@@ -165,7 +167,13 @@ class Overview:
             has_archive=any(_is_archived(page) for page in known),
             problems=reading.problems,
             config_broken=reading.broken,
+            recall=self._recall(),
         )
+
+    def _recall(self) -> Precision | None:
+        """Rounded as it is shown and counted rarely, so that it alone seldom makes an edit."""
+        recall = self._quality.current()[0].recall
+        return None if recall.value is None else Precision(recall.value, recall.low, recall.high, recall.n)
 
     def _write(
         self,

@@ -1,6 +1,6 @@
 """The feedback loop: draws, kept pictures, hashes, and which model was trusted when.
 
-Tables are added alone; nothing that exists is touched.
+Tables are added, and an index of what is counted of scores; nothing that exists is touched.
 
 Revision ID: 0004
 Revises: 0003
@@ -21,6 +21,11 @@ _APPEND_ONLY = ("purge", "model_standing")
 
 def upgrade() -> None:
     """Add the tables."""
+    op.create_index(
+        op.f("ix_classification_counted"),
+        "classification",
+        ["created_at", "model_version_id", "score", "label", "upload_id"],
+    )
     op.create_table(
         "sampling_plan",
         sa.Column("id", BigId, nullable=False),
