@@ -172,3 +172,36 @@ def test_item_ids_tell_nothing_of_the_reason(database: Database, settings: Sampl
     )
     assert found
     assert all(public == item_id(int(str(log_id))) for public, log_id in found)
+
+
+def test_a_draw_that_was_not_stored_is_drawn_again(database: Database, settings: SamplingSettings) -> None:
+    with database.transaction() as tx:
+        model = models.register(tx, model_version(), NOW)
+        uploads.add(tx, [upload(log_id) for log_id in (1, 2, 3)], NOW)
+        first, second, third = uploads.claim(tx, worker="w", limit=3, now=NOW, ttl_s=1e6)
+    sampler = Sampler(settings, KEY, lambda: NOW)
+    scored = replace(classification(model, 0.1), label="sfw")
+
+    def kept(write: Write) -> bool:
+        with database.transaction() as tx:
+            write(tx)
+        return True
+
+    def lost(write: Write) -> bool:
+        with pytest.raises(ZeroDivisionError):
+            roll_back(write)
+        return False
+
+    def roll_back(write: Write) -> None:
+        with database.transaction() as tx:
+            write(tx)
+            raise ZeroDivisionError
+
+    assert sampler.record(kept, first, scored) is not None
+    assert sampler.record(lost, second, scored) is None
+    assert sampler.record(kept, third, scored) is not None
+
+    (begin, p), (end, _p) = rows(database, "SELECT draw, probability FROM sample_draw ORDER BY upload_id")
+    assert isinstance(begin, float)
+    assert isinstance(p, float)
+    assert end == pytest.approx((begin - p) % 1)
