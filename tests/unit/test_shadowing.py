@@ -1,0 +1,67 @@
+"""A shadow's scores are kept beside the others, ask nobody anything, and never cost an upload its outcome."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from bot.shadowing import Shadow, roles
+from classifier.errors import DecodeError, ModelError
+from classifier.values import MediaPart, MediaScore
+from storage import model_registry, models, shadow_scores
+from storage.engine import Database
+from storage.model_registry import ModelStanding, RegisteredModel
+from storage.tables import ClassificationRow, ReviewItemRow, UploadRow
+from tests.review_items import put_up
+from tests.storage_database import NOW, after, classification, fresh_database, model_version
+
+PARTS = (MediaPart(Path("photo.jpg")),)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with fresh_database(tmp_path) as opened:
+        yield opened
+
+
+def test_a_shadows_score_is_kept_once_and_asks_nobody(database: Database) -> None:
+    put_up(database, {1: 0.1})
+    with database.transaction() as tx:
+        version = models.register(tx, replace(model_version("shadow"), weights_sha256="c" * 64), NOW)
+        upload_id = tx.scalars(select(UploadRow.id)).one()
+        added = [shadow_scores.add(tx, upload_id, classification(version, 0.95), after(1)) for _ in range(2)]
+    assert added == [True, False]
+    with database.read() as tx:
+        assert tx.scalar(select(func.count(ClassificationRow.id))) == 2
+        assert tx.scalar(select(func.count(ReviewItemRow.id))) == 1
+
+
+def test_an_empty_registry_leaves_the_configured_model_active(database: Database) -> None:
+    found = roles(database, "open_nsfw")
+    assert (found.active, dict(found.thresholds), found.shadow) == ("open_nsfw", {}, None)
+
+
+def test_the_registry_names_active_model_thresholds_and_shadow(database: Database) -> None:
+    candidate, active, shadow = ModelStanding.CANDIDATE, ModelStanding.ACTIVE, ModelStanding.SHADOW
+    steps = [("a", candidate), ("a", active), ("b", candidate), ("b", shadow)]
+    with database.transaction() as tx:
+        for name, standing in steps:
+            wanted = RegisteredModel(name, name * 64, standing, NOW, "Ann", thresholds={"balanced": 0.6})
+            model_registry.change(tx, wanted)
+    found = roles(database, "open_nsfw")
+    assert (found.active, found.thresholds["balanced"]) == ("a", 0.6)
+    assert found.shadow is not None
+    assert found.shadow.name == "b"
+
+
+@pytest.mark.parametrize("error", [DecodeError("undecodable", "broken"), ModelError("no memory")])
+def test_a_failing_shadow_costs_nothing_but_its_score(error: Exception) -> None:
+    told: list[str] = []
+
+    def score(_parts: Sequence[MediaPart]) -> MediaScore:
+        raise error
+
+    assert Shadow(score, 1, told.append).classify(PARTS, {}) is None
+    assert told == [type(error).__name__]
