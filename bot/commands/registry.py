@@ -103,7 +103,7 @@ def compare(
     if as_json:
         typer.echo(json.dumps({"first": first, "second": second, **asdict(found)}))
     else:
-        out.print(_comparison_table(first, second, found))
+        out.print(comparison_table(first, second, found))
         told = f"{found.labelled} labelled items, {found.positives} explicit, {found.unlike} answered unlike"
         out.print(f"{told}; {found.unlabelled} without a label", highlight=False)
 
@@ -200,7 +200,17 @@ def _history_table(rows: "list[RegisteredModel]") -> object:
     return table
 
 
-def _comparison_table(first: str, second: str, found: "Comparison") -> object:
+def comparison_table(first: str, second: str, found: "Comparison") -> object:
+    """Lay out a comparison for a terminal.
+
+    Args:
+        first: Name of model A.
+        second: Name of model B.
+        found: B's figures less A's.
+
+    Returns:
+        A table.
+    """
     from rich.markup import escape
     from rich.table import Table
 
@@ -219,4 +229,4 @@ def _utc(at: datetime | None) -> datetime | None:
     return None if at is None else at.replace(tzinfo=UTC)
 
 
-__all__ = ["register"]
+__all__ = ["comparison_table", "register"]
