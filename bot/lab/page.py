@@ -130,6 +130,7 @@ def _architectures(found: Findings) -> str:
         "Latency and memory are this machine's, in a process of its own, a picture of "
         f"{found.plan.task.side_px} px at a time. Epochs to converge: the one whose weights were kept. "
         "Item by item, with McNemar's test: [comparison](comparison.html).\n"
+        + "".join(f"\n{escaped(note)}\n" for note in found.plan.notes)
     )
 
 
@@ -177,8 +178,8 @@ def _proofs(found: Findings) -> str:
         "- A picture of the test set, half as large again and compressed anew, put into training: "
         f"{told}. Without it, the check finds {leak.before} leaks.\n"
         f"- {labels.planted} of {labels.items} labels of the test set are wrong. Ranked by the doubts of "
-        f"{escaped(found.plan.dissected)}, the most suspicious one {first} wrong, and so are {labels.found} "
-        f"of the first {labels.planted}; any order would have {labels.by_chance:.1f} there in the mean.\n"
+        f"{escaped(found.plan.dissected)}, the most suspicious one {first} wrong, and {labels.found} "
+        f"of the first {labels.planted} are; any order would have {labels.by_chance:.1f} there in the mean.\n"
     )
 
 

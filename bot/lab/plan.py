@@ -52,6 +52,7 @@ class LabPlan(_Section):
 
     Attributes:
         title: Of the page.
+        notes: What explains a figure, below the table of architectures.
         seeds: Each configuration is trained once with each.
         architectures: Names of runs that are compared with each other.
         plain: The run that the options are laid upon.
@@ -64,6 +65,7 @@ class LabPlan(_Section):
     """
 
     title: str
+    notes: tuple[str, ...] = ()
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
     architectures: Annotated[tuple[str, ...], Field(min_length=1)]
     plain: str
