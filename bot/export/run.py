@@ -31,6 +31,7 @@ from storage.export import ExportFilter, ExportItem, Suppressed
 
 log = logging.getLogger(__name__)
 
+_MAX_PASSES = 5
 OnStep = Callable[[str, int, int], None]
 _HASHED = frozenset({".jsonl", ".csv", ".parquet", ".tar", ".json", ".xml"})
 
@@ -127,11 +128,13 @@ class Exporter:
                     f"{root}: holds an export already; --new adds what changed, or name another folder"
                 )
             earlier = folder.earlier()
-            while True:
+            for _ in range(_MAX_PASSES):
                 written = self._write(folder, request, earlier)
                 if not self._suppressed_of(written.item_ids):
                     break
                 log.warning("export_repeated", extra={"reason": "suppressed meanwhile"})
+            else:
+                raise ConfigError(f"{root}: files are being suppressed faster than exported; try again later")
             exported = written.exported
             if exported.tally.rows or exported.withdrawn or not folder.finished():
                 self._describe(folder, request, exported)
