@@ -14,7 +14,20 @@ import typer
 from rich.console import Console
 
 from bot import ROOT_CHECK_MESSAGE, foreign_packages
-from bot.commands import dataset, evaluate, explain, lab, models, search, suspicious, training
+from bot.commands import (
+    dataset,
+    evaluate,
+    explain,
+    export,
+    lab,
+    metrics,
+    models,
+    purge,
+    retrain,
+    search,
+    suspicious,
+    training,
+)
 from bot.commands.edges import (
     EXIT_CONFIG,
     EXIT_FAILED,
@@ -51,6 +64,8 @@ for command in (
     lab.lab,
 ):
     app.command(rich_help_panel="Laboratory")(command)
+for command in (metrics.metrics, export.export, purge.purge, retrain.retrain):
+    app.command(rich_help_panel="Feedback")(command)
 
 
 def _leave_after(seconds: float) -> None:

@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
-from bot import preparing, probes
+from bot import preparing, probes, shadowing
 from bot.api import Api
 from bot.errors import ServiceDown
 from bot.housekeeping import Housekeeper
@@ -103,7 +103,7 @@ class Daemon:
             owner = self._take_lease(database)
             try:
                 if self._wiki_answers():
-                    scorer = Scorer.load(settings, preparing.logged())
+                    scorer = self._scorer(database)
                     try:
                         self._work(database, owner, scorer, user_agent)
                     finally:
@@ -115,6 +115,17 @@ class Daemon:
         finally:
             database.close()
         log.info("daemon_stopped")
+
+    def _scorer(self, database: Database) -> Scorer:
+        """Load the active model: the promoted one, or where none was, the configured one."""
+        settings = self._settings
+        found = shadowing.roles(database, settings.classifier.model)
+        chosen = settings.classifier.model_copy(update={"model": found.active})
+        return Scorer.load(
+            settings.model_copy(update={"classifier": chosen}),
+            preparing.logged(),
+            calibrated=found.thresholds,
+        )
 
     def _wiki_answers(self) -> bool:
         """Wait for the wiki's own word on who it is; False where the stop was asked for meanwhile."""

@@ -104,6 +104,7 @@ class Scorer:
         batcher: Fills batches from many threads.
         pool: The decode workers.
         threshold: Score from which a file is flagged; it may change while others score.
+        thresholds: That score by level: the card's, or what was calibrated over them.
         stop_early: Whether a file is left at its first frame over the threshold.
         provenance: What the engine runs, its drift, and how files are decoded for it, as plain values.
     """
@@ -112,16 +113,24 @@ class Scorer:
     batcher: Batcher
     pool: DecodePool
     threshold: float
+    thresholds: Mapping[str, float]
     stop_early: bool = True
     provenance: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, settings: Settings, on_step: OnStep | None = None) -> Self:
+    def load(
+        cls,
+        settings: Settings,
+        on_step: OnStep | None = None,
+        *,
+        calibrated: Mapping[str, float] | None = None,
+    ) -> Self:
         """Start the decode workers and load the model.
 
         Args:
             settings: Model, engine, level, batch size and the workers' limits.
             on_step: Told what takes time before the first score.
+            calibrated: Thresholds by level that count instead of those of the model's card.
 
         Returns:
             A running scorer; close it.
@@ -141,22 +150,25 @@ class Scorer:
                 pool.close()
                 raise
         give_back_freed()
+        own: dict[str, float] = {level: score for level, score in classifier.card.thresholds.items()}  # noqa: C416
+        thresholds = own | dict(calibrated or {})
         return cls(
             classifier,
             Batcher(classifier, wanted.batch_size, share.calls),
             pool,
-            classifier.card.thresholds[wanted.level],
+            thresholds[wanted.level],
+            thresholds,
             settings.decode.video_stop_early,
             predict.provenance(classifier, wanted.cache_directory) | {"decoding": _score_changing(settings)},
         )
 
     def set_level(self, level: Level) -> None:
-        """Flag from another threshold of the model's card on.
+        """Flag from another level's threshold on.
 
         Args:
             level: `cautious`, `balanced` or `sensitive`.
         """
-        self.threshold = self.classifier.card.thresholds[level]
+        self.threshold = self.thresholds[level]
 
     def score(
         self,

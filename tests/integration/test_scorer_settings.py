@@ -29,7 +29,7 @@ def test_a_film_is_left_at_its_first_hit_unless_the_settings_or_the_caller_say_o
     model = BrightIsPositive()
     limits = DecodeLimits(sampling_interval_s=0.1)
     with DecodePool(limits, workers=1) as pool, Batcher(model) as batcher:
-        scorer = Scorer(model, batcher, pool, threshold=0.5, stop_early=setting)
+        scorer = Scorer(model, batcher, pool, threshold=0.5, thresholds={}, stop_early=setting)
         scored = scorer.score([MediaPart(path)], stop_early=asked)
     hits = sum(frame.score >= 0.5 for frame in scored.frames)
     leaves = setting if asked is None else asked

@@ -1,0 +1,97 @@
+"""The feedback loop inside the running daemon: scores draw, what is asked about is kept, and goes again."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlalchemy import func, select
+
+from bot.demo import CORPUS
+from bot.minicommons.corpus import prepare_corpus
+from bot.minicommons.server import MiniCommons
+from bot.settings import ROOT, Settings
+from storage import file_changes, kept_copies
+from storage.engine import Database
+from storage.feedback_tables import SampleDrawRow
+from storage.model_registry import ModelStanding, RegisteredModel, begin_with
+from storage.tables import ClassificationRow, ReviewItemRow
+from tests.daemon_process import settings_for
+from tests.integration.test_daemon_faults import running, wait_for
+from tests.torch_threads import one_thread  # noqa: F401
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+UPLOADS = ("positive", "jpeg-baseline", "webp")
+
+
+def kept(database: Database, settings: Settings) -> list[str]:
+    with database.read() as tx:
+        return list(kept_copies.titles(tx, settings.wiki.id))
+
+
+def test_scores_draw_and_what_people_are_asked_about_is_kept_until_it_is_suppressed(tmp_path: Path) -> None:
+    sampling = {"enabled": True, "daily_budget": 50, "key_file": str(tmp_path / "sampling.key")}
+    with MiniCommons(prepare_corpus(CORPUS, UPLOADS)) as commons:
+        commons.publish_noise(-1, rate_per_s=50)
+        settings = settings_for(commons, tmp_path, sampling=sampling)
+        with running(settings):
+            commons.publish_corpus(names=UPLOADS)
+            outcomes = wait_for(settings, lambda _, done: len(done) >= len(UPLOADS))
+            [flagged] = [outcome.title for outcome in outcomes if outcome.label == "nsfw"]
+            database = Database.open(settings.store.url, ROOT)
+            with database.read() as tx:
+                draws = tx.scalars(select(SampleDrawRow)).all()
+                scores = tx.scalar(select(func.count()).select_from(ClassificationRow))
+                asked = {
+                    item.classification_id: (item.inclusion_probability, item.stratum)
+                    for item in tx.scalars(select(ReviewItemRow))
+                }
+                drawn = {
+                    draw.classification_id: (draw.probability, draw.stratum) for draw in draws if draw.chosen
+                }
+            assert len(draws) == scores == len(UPLOADS)
+            assert asked == drawn
+            assert len(asked) >= 1
+
+            wait_for(settings, lambda *_: flagged in kept(database, settings))
+            pictures = list(settings.retention.directory.rglob("*.jpg"))
+            assert len(pictures) == len(asked)
+            for path in pictures:
+                assert path.stat().st_mode & 0o777 == 0o600
+                with Image.open(path) as image:
+                    assert max(image.size) <= settings.retention.side_px
+                    assert not image.getexif()
+
+            now = datetime.now(UTC)
+            with database.transaction() as tx:
+                assert file_changes.note_suppressed(tx, settings.wiki.id, flagged, now, now)
+            wait_for(settings, lambda *_: flagged not in kept(database, settings))
+            assert len([*settings.retention.directory.rglob("*.jpg")]) == len(pictures) - 1
+            database.close()
+
+
+def test_the_active_models_calibrated_thresholds_count(
+    tmp_path: Path,
+) -> None:
+    """A threshold of 0 flags everything, which the card's would not."""
+    with MiniCommons(prepare_corpus(CORPUS, UPLOADS)) as commons:
+        commons.publish_noise(-1, rate_per_s=50)
+        settings = settings_for(commons, tmp_path)
+        database = Database.open(settings.store.url, ROOT)
+        database.migrate()
+        with database.transaction() as tx:
+            active = RegisteredModel(
+                "open_nsfw",
+                "0" * 64,
+                ModelStanding.ACTIVE,
+                datetime.now(UTC),
+                "Ann",
+                thresholds={"balanced": 0.0},
+            )
+            begin_with(tx, active)
+        database.close()
+        with running(settings):
+            commons.publish_corpus(names=UPLOADS)
+            outcomes = wait_for(settings, lambda _, done: len(done) >= len(UPLOADS))
+    assert {outcome.label for outcome in outcomes} == {"nsfw"}
