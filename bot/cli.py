@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -55,17 +56,20 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(dataset.app, name="dataset")
-for command in (
-    training.train,
-    search.search,
-    evaluate.evaluate,
-    explain.explain,
-    suspicious.suspicious,
-    lab.lab,
-):
-    app.command(rich_help_panel="Laboratory")(command)
-for command in (metrics.metrics, export.export, purge.purge, retrain.retrain):
-    app.command(rich_help_panel="Feedback")(command)
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Feedback": (metrics.metrics, export.export, purge.purge, retrain.retrain),
+    "Laboratory": (
+        training.train,
+        search.search,
+        evaluate.evaluate,
+        explain.explain,
+        suspicious.suspicious,
+        lab.lab,
+    ),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def _leave_after(seconds: float) -> None:
