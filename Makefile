@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: help demo sandbox test run lab lint format bench clean
+.PHONY: help demo sandbox test coverage run lab lint format bench clean
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -32,6 +32,9 @@ sandbox: $(READY) ## Start a real MediaWiki with the bot on it, to look at
 test: $(READY) ## Run all tests
 	-$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python -m pytest $(ARGS)
+
+coverage: $(READY) ## Run all tests and show what they cover; takes half as long again
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
 lab: $(READY) ## Compare architectures and options on a drawn task, about 20 minutes; writes docs/lab
 	$(BIN)/python -m bot lab
