@@ -1,5 +1,6 @@
 """A whole laboratory on a handful of tiny pictures, and going on with one that was interrupted."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,7 @@ def test_one_command_makes_the_page_and_a_second_call_keeps_what_is_done(tmp_pat
     run = tmp_path / "work" / "runs" / "b" / "seed-0"
     before = folders.read(run)
 
-    (tmp_path / "work" / "runs" / "a" / "seed-0" / folders.RUN_NAME).unlink()
-    for path in (tmp_path / "work" / "runs" / "a" / "seed-0").rglob("*"):
-        if path.is_file():
-            path.unlink()
+    shutil.rmtree(tmp_path / "work" / "runs" / "a" / "seed-0")
     second = CliRunner().invoke(app, arguments)
     assert second.exit_code == 0, second.output
     assert folders.read(run) == before
