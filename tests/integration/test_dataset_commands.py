@@ -123,7 +123,7 @@ def test_a_rescaled_copy_in_train_and_test_is_found_though_nobody_verified_it(di
     run("check", divided)
     manifest.write(planted(divided), divided)
     result = run("check", divided, "--json", "--workers", 1, code=1)
-    first = json.loads(result.output.splitlines()[0])
+    first = json.loads(result.stdout.splitlines()[0])
     assert (first["code"], first["column"]) == ("leak_near", "perceptual_hash")
     assert first["others"] == ["planted.jpg (train)"]
     assert "leak_near" in run("check", divided, "--workers", 1, code=1).output
