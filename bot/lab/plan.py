@@ -1,6 +1,5 @@
 """What a laboratory compares: one base configuration, and for each run what differs from it."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from classifier.datasets import proxy
 from classifier.training import config as configs
-from classifier.training import overrides
+from classifier.training import overrides, toml_file
 from classifier.training.config import TrainConfig
 from classifier.training.errors import TrainingError
 
@@ -124,12 +123,7 @@ def read(path: Path) -> LabPlan:
     Raises:
         TrainingError: Where the file cannot be read, or a key is unknown or wrong.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: is not TOML: {error}") from error
+    table = toml_file.read(path)
     try:
         return LabPlan.model_validate(table)
     except ValidationError as error:

@@ -5,7 +5,6 @@ written back as TOML into the run's folder, so that it can be used again as it i
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +17,7 @@ from classifier.datasets.values import DEFAULT_CLASSES, Dataset
 from classifier.errors import ModelError
 from classifier.models.freezing import FreezingSchedule
 from classifier.models.model_config import ModelConfig
+from classifier.training import toml_file
 from classifier.training.errors import TrainingError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -289,13 +289,7 @@ def load(path: Path) -> TrainConfig:
     Raises:
         TrainingError: Where the file cannot be read, or a key is unknown, missing or wrong.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: is not TOML: {error}") from error
-    config = parse(table, str(path))
+    config = parse(toml_file.read(path), str(path))
     if not config.data.manifest:
         return config
     return with_manifest(config, path.absolute().parent / config.data.manifest)

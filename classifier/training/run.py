@@ -7,7 +7,6 @@ writes.
 
 import hashlib
 import logging
-import os
 import time
 import warnings
 from collections import Counter
@@ -34,6 +33,7 @@ from classifier.training.folder import Result, RunRecord
 from classifier.training.keeping import Keeper, lower_is_better, weights_bytes
 from classifier.training.module import Prepare, Run
 from classifier.training.order import Order
+from classifier.training.ranks import is_first_process
 from classifier.training.trainer import Callback, EarlyStopping, TensorBoardLogger, isolate_rng, pl
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ _log = logging.getLogger(__name__)
 Build = Callable[[], nn.Module]
 """Makes the network; what it draws from torch's generator follows from the run's seed."""
 
-_RANKS = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
 _QUIET = (
     # Known, and meant: decoding in the main process, and a checkpoint within an epoch (our order resumes).
     r".*does not have many workers.*",
@@ -106,7 +105,7 @@ def train(
         seed=config.training.seed,
         threads=config.training.threads or torch.get_num_threads(),
     )
-    if _is_first_process():
+    if is_first_process():
         if folder.exists() and any(folder.iterdir()):
             raise TrainingError(f"{folder}: is not empty; resume that run, or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
@@ -158,7 +157,7 @@ def resume(
     if now != record.provenance:
         again["provenance"] = now
     record = replace(record, resumed=[*record.resumed, again])
-    if _is_first_process():
+    if is_first_process():
         folders.write(folder, record)
     checkpoint = folder / folders.LAST_NAME
     goes_on = checkpoint.exists()  # killed before its first checkpoint, it begins again
@@ -350,11 +349,6 @@ def _described(dataset: Dataset) -> dict[str, Any]:
             for split in ("train", "validation")
         },
     }
-
-
-def _is_first_process() -> bool:
-    """Whether this is not one that Lightning, torchrun or Slurm started beside the first."""
-    return all(os.environ.get(name, "0") == "0" for name in _RANKS)
 
 
 def _now() -> str:

@@ -6,7 +6,6 @@ does not find out at night that a key is misspelt.
 
 import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from classifier.training import config as configs
-from classifier.training import overrides
+from classifier.training import overrides, toml_file
 from classifier.training.config import TrainConfig
 from classifier.training.errors import TrainingError
 
@@ -216,7 +215,7 @@ def load(path: Path) -> SearchConfig:
     Raises:
         TrainingError: Where a file cannot be read, or a key is unknown, missing or wrong.
     """
-    table = _read(path)
+    table = toml_file.read(path)
     search = table.pop("search", None)
     if not isinstance(search, dict):
         raise TrainingError(f"{path}: search: the table is missing")
@@ -230,15 +229,6 @@ def load(path: Path) -> SearchConfig:
         raise TrainingError(f"{path}: {'; '.join(problems)}") from error
     _check_keys(found, str(path))
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: is not TOML: {error}") from error
 
 
 def _base(path: Path, table: dict[str, Any], base: object) -> TrainConfig:
