@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bot.commands.collect import collect
-from bot.commands.edges import EXIT_FAILED, err, explained, out
+from bot.commands.edges import EXIT_FAILED, err, explained, out, read_classes
 
 if TYPE_CHECKING:
     from classifier.datasets.building import Building
     from classifier.datasets.card import Statements
-    from classifier.datasets.values import Classes, Dataset
+    from classifier.datasets.values import Dataset
 
 app = typer.Typer(
     help="Build sets of labelled pictures, check them, divide them, report on them.", no_args_is_help=True
@@ -83,7 +83,12 @@ def build_dataset(
     from classifier.datasets import building, manifest
 
     options = building.SourceOptions(
-        _classes(classes), level, media, _pairs(columns, "--column"), groups or (), _pairs(labels, "--label")
+        read_classes(classes),
+        level,
+        media,
+        _pairs(columns, "--column"),
+        groups or (),
+        _pairs(labels, "--label"),
     )
     with explained():
         manifest.require_writable(output)
@@ -240,16 +245,7 @@ def _whole(path: Path, classes: str | None) -> "Dataset":
     from classifier.datasets.splitting import read_whole
     from classifier.datasets.values import DEFAULT_CLASSES
 
-    return read_whole(path, _classes(classes) or DEFAULT_CLASSES)
-
-
-def _classes(text: str | None) -> "Classes | None":
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    if len(names) != 2 or not all(names) or names[0] == names[1]:
-        raise typer.BadParameter(f"{text!r} are not two labels divided by a comma", param_hint="--classes")
-    return names[0], names[1]
+    return read_whole(path, read_classes(classes) or DEFAULT_CLASSES)
 
 
 def _pairs(given: Sequence[str] | None, option: str) -> Mapping[str, str]:

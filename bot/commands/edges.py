@@ -6,8 +6,9 @@ Exit codes: 0 done · 1 done, but something failed or differs · 2 wrong usage �
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,6 +16,9 @@ from rich.console import Console
 from bot import logs
 from bot.errors import BotError, ConfigError, ServiceDown
 from bot.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from classifier.datasets.values import Classes
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 3
@@ -66,6 +70,25 @@ def configured(config: Path | None) -> Settings:
     return settings
 
 
+def read_classes(text: str | None) -> "Classes | None":
+    """Read `--classes`.
+
+    Raises:
+        BadParameter: It is not two labels.
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise typer.BadParameter(f"{text!r} are not two labels divided by a comma", param_hint="--classes")
+    return names[0], names[1]
+
+
+def as_utc(at: datetime | None) -> datetime | None:
+    """A time from the command line, which is UTC unless it says otherwise."""
+    return None if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 __all__ = [
     "EXIT_CONFIG",
     "EXIT_FAILED",
@@ -73,9 +96,11 @@ __all__ = [
     "EXIT_NETWORK",
     "EXIT_STORE",
     "ConfigOption",
+    "as_utc",
     "configured",
     "err",
     "explained",
     "fail",
     "out",
+    "read_classes",
 ]

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.commands.edges import EXIT_FAILED, ConfigOption, configured, err, explained, out
+from bot.commands.edges import EXIT_FAILED, ConfigOption, configured, err, explained, out, read_classes
 from bot.commands.extras import needing
 
 if TYPE_CHECKING:
-    from classifier.datasets.values import Classes
+    pass
 
 
 def evaluate(
@@ -152,18 +152,4 @@ def evaluate(
             raise SystemExit(EXIT_FAILED)
 
 
-def read_classes(text: str | None) -> "Classes | None":
-    """Read `--classes`.
-
-    Raises:
-        BadParameter: It is not two labels.
-    """
-    if text is None:
-        return None
-    names = [name.strip() for name in text.split(",")]
-    if len(names) != 2 or not all(names) or names[0] == names[1]:
-        raise typer.BadParameter(f"{text!r} are not two labels divided by a comma", param_hint="--classes")
-    return names[0], names[1]
-
-
-__all__ = ["evaluate", "read_classes"]
+__all__ = ["evaluate"]

@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bot.commands.edges import ConfigOption, configured, err, explained, out
+from bot.commands.edges import ConfigOption, as_utc, configured, err, explained, out
 
 if TYPE_CHECKING:
     from bot.export.fetching import FetchedPictures
@@ -90,7 +90,7 @@ def export(
         "--new": "" if only_new else None,
     }
     request = Request(
-        wanted=ExportFilter(_utc(since), _utc(until), ReviewReason(reason) if reason else None, model),
+        wanted=ExportFilter(as_utc(since), as_utc(until), ReviewReason(reason) if reason else None, model),
         labels=frozenset(_known(labels or [], LABELS, "--label")),
         formats=tuple(Format) if "all" in names_given else tuple(Format(name) for name in names_given),
         sample=sample,
@@ -180,10 +180,6 @@ def _print(exported: "Exported") -> None:
             highlight=False,
         )
     out.print(f"export: {exported.folder}", soft_wrap=True, highlight=False, markup=False)
-
-
-def _utc(at: datetime | None) -> datetime | None:
-    return None if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 __all__ = ["export"]

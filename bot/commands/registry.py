@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bot.commands.edges import EXIT_CONFIG, EXIT_FAILED, ConfigOption, configured, explained, fail, out
+from bot.commands.edges import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    ConfigOption,
+    as_utc,
+    configured,
+    explained,
+    fail,
+    out,
+)
 
 if TYPE_CHECKING:
     from bot.promotion import Deciding
@@ -99,7 +108,7 @@ def compare(
 ) -> None:
     """Compare two models on feedback that both scored: weighted figures, paired, with intervals."""
     with _deciding(config, "", level) as deciding:
-        found = deciding.compare(first, second, _utc(since), _utc(until))
+        found = deciding.compare(first, second, as_utc(since), as_utc(until))
     if as_json:
         typer.echo(json.dumps({"first": first, "second": second, **asdict(found)}))
     else:
@@ -223,10 +232,6 @@ def comparison_table(first: str, second: str, found: "Comparison") -> object:
         interval = f"{one.low:+.3f} to {one.high:+.3f}"
         table.add_row(name, told(one.first), told(one.second), told(one.value, "+.3f"), interval)
     return table
-
-
-def _utc(at: datetime | None) -> datetime | None:
-    return None if at is None else at.replace(tzinfo=UTC)
 
 
 __all__ = ["comparison_table", "register"]

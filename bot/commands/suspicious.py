@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bot.commands.edges import EXIT_FAILED, ConfigOption, configured, err, explained, out
-from bot.commands.evaluate import read_classes
+from bot.commands.edges import EXIT_FAILED, ConfigOption, configured, err, explained, out, read_classes
 from bot.commands.extras import needing
 
 
