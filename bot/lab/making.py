@@ -1,6 +1,5 @@
 """Makes a laboratory in order: task, training, evaluation, proofs, page. Whatever is done already is kept."""
 
-import csv
 import io
 import json
 import shutil
@@ -19,7 +18,6 @@ from bot.lab.page import Findings
 from bot.lab.plan import LabPlan
 from bot.settings import Settings
 from classifier import atomic_file, cgroup
-from classifier.datasets import proxy
 from classifier.datasets.sheets import contact_sheets
 from classifier.engines.values import OnStep
 from classifier.evaluation import comparison_plots, robustness_report, robustness_values
@@ -79,7 +77,7 @@ def make(plan: LabPlan, place: Place, settings: Settings, tell: OnStep) -> Path:
         counts=dict(Counter(item.split for item in task.dataset.items)),
         drawn=task.drawn,
         removed=task.removed,
-        noise=_wrong_labels(task),
+        noise=len(proofs.wrongly_labelled(task, task.dataset)),
         runs=_runs(whole.out),
         robustness=robustness_report.section(_robustness(place.work / "dissected")),
         labels=_ranked(plan, task, judged),
@@ -131,12 +129,6 @@ def _ranked(plan: LabPlan, task: Task, judged: tuple[Judged, ...]) -> proofs.Lab
     tests = [one.measured.test for one in judged if one.measured.candidate.name == plan.dissected]
     scores = np.mean([test.values for test in tests], axis=0).tolist()
     return proofs.rank_wrong_labels(task, tests[0].dataset, scores)
-
-
-def _wrong_labels(task: Task) -> int:
-    text = (task.folder / proxy.TRUTH_NAME).read_text(encoding="utf-8")
-    truth = {row["path"]: row["true_label"] for row in csv.DictReader(io.StringIO(text))}
-    return sum(truth[item.path] != item.label for item in task.dataset.items)
 
 
 def _runs(out: Path) -> tuple[Run, ...]:

@@ -80,6 +80,18 @@ def plant_leak(task: Task) -> LeakProof:
     return LeakProof(victim.path, told, len(before))
 
 
+def wrongly_labelled(task: Task, dataset: Dataset) -> list[Item]:
+    """The items whose label was drawn wrong on purpose.
+
+    Args:
+        task: Knows the truth, which no training sees.
+        dataset: All of the task, or a part of it.
+    """
+    text = (task.folder / proxy.TRUTH_NAME).read_text(encoding="utf-8")
+    truth = {row["path"]: row["true_label"] for row in csv.DictReader(io.StringIO(text))}
+    return [item for item in dataset.items if truth[item.path] != item.label]
+
+
 def rank_wrong_labels(task: Task, test: Dataset, scores: Sequence[float]) -> LabelProof:
     """Rank the labels of the test set by a model's doubts, and count the wrong ones at the top.
 
@@ -91,16 +103,10 @@ def rank_wrong_labels(task: Task, test: Dataset, scores: Sequence[float]) -> Lab
     Returns:
         The count.
     """
-    text = (task.folder / proxy.TRUTH_NAME).read_text(encoding="utf-8")
-    truth = {row["path"]: row["true_label"] for row in csv.DictReader(io.StringIO(text))}
-    wrong = {item.path for item in test.items if truth[_given_path(task, item)] != item.label}
+    wrong = {item.path for item in wrongly_labelled(task, test)}
     ranked = [suspect.item.path for suspect in suspicious(test, scores)]
     hits = [path in wrong for path in ranked[: len(wrong)]]
     return LabelProof(len(test), len(wrong), bool(hits) and hits[0], sum(hits))
-
-
-def _given_path(task: Task, item: Item) -> str:
-    return str(Path(task.dataset.root, item.path).relative_to(task.dataset.root))
 
 
 def _leaks(dataset: Dataset) -> list[Finding]:
@@ -112,4 +118,4 @@ def _names(finding: Finding, path: Path) -> bool:
     return any(other.startswith(str(path)) for other in finding.others)
 
 
-__all__ = ["LabelProof", "LeakProof", "plant_leak", "rank_wrong_labels"]
+__all__ = ["LabelProof", "LeakProof", "plant_leak", "rank_wrong_labels", "wrongly_labelled"]

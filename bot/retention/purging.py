@@ -16,6 +16,7 @@ from bot.retention.folder import CopyFolder
 from storage import kept_copies
 from storage.engine import Database
 from storage.kept_copies import KeptCopy, PurgeReason
+from storage.uploads import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ AT_ONCE = 100
 """Pictures removed under one lock: nobody waits long for it, and a killed purge repeats little."""
 
 Clock = Callable[[], datetime]
+Due = Callable[[Transaction], list[KeptCopy]]
 
 
 def _now() -> datetime:
@@ -93,12 +95,7 @@ class Purger:
             StoreError: As `expired`.
             OSError: As `expired`.
         """
-
-        def due() -> list[KeptCopy]:
-            with self._database.read() as tx:
-                return kept_copies.suppressed(tx, AT_ONCE)
-
-        return self._repeat(due, PurgeReason.SUPPRESSED, OURSELVES)
+        return self._repeat(lambda tx: kept_copies.suppressed(tx, AT_ONCE), PurgeReason.SUPPRESSED, OURSELVES)
 
     def requested(self, upload_ids: Collection[int], by: str) -> int:
         """Remove the pictures of certain uploads.
@@ -114,12 +111,9 @@ class Purger:
             StoreError: As `expired`.
             OSError: As `expired`.
         """
-
-        def due() -> list[KeptCopy]:
-            with self._database.read() as tx:
-                return kept_copies.of_uploads(tx, upload_ids)[:AT_ONCE]
-
-        return self._repeat(due, PurgeReason.REQUESTED, by)
+        return self._repeat(
+            lambda tx: kept_copies.of_uploads(tx, upload_ids)[:AT_ONCE], PurgeReason.REQUESTED, by
+        )
 
     def everything(self, by: str) -> int:
         """Remove all pictures.
@@ -134,12 +128,7 @@ class Purger:
             StoreError: As `expired`.
             OSError: As `expired`.
         """
-
-        def due() -> list[KeptCopy]:
-            with self._database.read() as tx:
-                return kept_copies.everything(tx, AT_ONCE)
-
-        return self._repeat(due, PurgeReason.REQUESTED, by)
+        return self._repeat(lambda tx: kept_copies.everything(tx, AT_ONCE), PurgeReason.REQUESTED, by)
 
     def sweep(self) -> int:
         """Remove files that no row needs: what a killed process left, or a restored database forgot.
@@ -164,13 +153,16 @@ class Purger:
             log.warning("copies_without_row_removed", extra={"files": removed})
         return removed
 
-    def _expired(self) -> list[KeptCopy]:
+    def _read(self, due: Due) -> list[KeptCopy]:
         with self._database.read() as tx:
-            return kept_copies.expired(tx, self._clock(), self._days, AT_ONCE)
+            return due(tx)
+
+    def _expired(self, tx: Transaction) -> list[KeptCopy]:
+        return kept_copies.expired(tx, self._clock(), self._days, AT_ONCE)
 
     def _expired_once(self) -> None:
         """No more than one lot: the housekeeping has a lease to renew."""
-        copies = self._expired()
+        copies = self._read(self._expired)
         if copies:
             self._purge(copies, PurgeReason.EXPIRED, OURSELVES)
         if len(copies) == AT_ONCE:
@@ -187,9 +179,9 @@ class Purger:
                 self._folder.discard(path)
         return len(surplus)
 
-    def _repeat(self, due: Callable[[], list[KeptCopy]], reason: PurgeReason, by: str) -> int:
+    def _repeat(self, due: Due, reason: PurgeReason, by: str) -> int:
         marked = 0
-        while copies := due():
+        while copies := self._read(due):
             marked += self._purge(copies, reason, by)
         return marked
 
