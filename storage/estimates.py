@@ -31,7 +31,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from storage.review_values import ReviewState, VerdictCode
-from storage.standing import is_nsfw, latest_per_person
+from storage.standing import CastVote, is_nsfw, latest_per_person
 from storage.tables import ReviewItemRow, VerdictRow
 from storage.values import ReviewReason
 
@@ -193,20 +193,9 @@ def numbers(tx: Session, now: datetime, days: float = 30) -> ReviewNumbers:
 
 
 @dataclass(frozen=True, slots=True)
-class _Vote:
-    code: VerdictCode
-    author: str
-    author_id: int | None
-    given_at: datetime
-    revision_id: int | None
-    id: int
-    blind: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Voted:
     probability: float
-    votes: Sequence[_Vote]
+    votes: Sequence[CastVote]
 
 
 def _voted(tx: Session, since: datetime) -> list[_Voted]:
@@ -231,15 +220,15 @@ def _voted(tx: Session, since: datetime) -> list[_Voted]:
         )
     )
     probabilities: dict[int, float] = {}
-    votes: dict[int, list[_Vote]] = {}
+    votes: dict[int, list[CastVote]] = {}
     for row_id, probability, code, author, author_id, given_at, revision_id, verdict_id, blind in rows:
         probabilities[row_id] = probability
-        vote = _Vote(VerdictCode(code), author, author_id, given_at, revision_id, verdict_id, blind)
+        vote = CastVote(VerdictCode(code), author, author_id, given_at, revision_id, verdict_id, blind)
         votes.setdefault(row_id, []).append(vote)
     return [_Voted(probabilities[row_id], given) for row_id, given in votes.items()]
 
 
-def _labelled(items: Iterable[_Voted], counts: Callable[[_Vote], bool]) -> list[Labelled]:
+def _labelled(items: Iterable[_Voted], counts: Callable[[CastVote], bool]) -> list[Labelled]:
     """The items on whose label those of the votes that count agree.
 
     What a person said blind still counts among the blind votes where the same person, having seen the score,
@@ -249,7 +238,7 @@ def _labelled(items: Iterable[_Voted], counts: Callable[[_Vote], bool]) -> list[
     return [Labelled(label, probability) for label, probability in labels if label is not None]
 
 
-def _label(votes: Iterable[_Vote]) -> bool | None:
+def _label(votes: Iterable[CastVote]) -> bool | None:
     return is_nsfw([vote.code for vote in latest_per_person(votes)])
 
 

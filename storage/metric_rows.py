@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from storage.feedback_tables import SampleDrawRow
 from storage.metric_values import Experience, Grouping, MediaKind, Selection
 from storage.review_values import VerdictCode
-from storage.standing import is_nsfw, latest_per_person
+from storage.standing import CastVote, is_nsfw, latest_per_person
 from storage.tables import (
     DONE,
     SKIPPED,
@@ -62,19 +62,6 @@ class Counted:
     bin: int
     group: str
     count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """A trusted verdict, as far as the rule of promise 4 needs it."""
-
-    code: VerdictCode
-    author: str
-    author_id: int | None
-    given_at: datetime
-    revision_id: int | None
-    id: int
-    blind: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +220,7 @@ def period_starts(chosen: Selection) -> list[datetime]:
     return starts
 
 
-def _votes(tx: Session, chosen: Selection) -> dict[int, list[Vote]]:
+def _votes(tx: Session, chosen: Selection) -> dict[int, list[CastVote]]:
     columns: list[Any] = [
         VerdictRow.review_item_id,
         VerdictRow.code,
@@ -244,14 +231,14 @@ def _votes(tx: Session, chosen: Selection) -> dict[int, list[Vote]]:
         VerdictRow.id,
         VerdictRow.blind,
     ]
-    found: dict[int, list[Vote]] = {}
+    found: dict[int, list[CastVote]] = {}
     statement = _asked(select(*columns), chosen, with_verdicts=True).where(VerdictRow.trusted)
     for item, code, *rest in tx.execute(statement.execution_options(yield_per=5000)):
-        found.setdefault(item, []).append(Vote(VerdictCode(code), *rest))
+        found.setdefault(item, []).append(CastVote(VerdictCode(code), *rest))
     return found
 
 
-def _item(row: Any, votes: Sequence[Vote]) -> Asked:
+def _item(row: Any, votes: Sequence[CastVote]) -> Asked:
     _id, stratum, probability, score, label, bin_, group, created_at = row
     codes = [vote.code for vote in latest_per_person(votes)] if len(votes) > 1 else [v.code for v in votes]
     decided = [vote.given_at for vote in votes if vote.code is not VerdictCode.UNSURE]
@@ -275,7 +262,7 @@ def _item(row: Any, votes: Sequence[Vote]) -> Asked:
     )
 
 
-def _label(votes: Sequence[Vote]) -> bool | None:
+def _label(votes: Sequence[CastVote]) -> bool | None:
     if len(votes) <= 1:
         return is_nsfw([vote.code for vote in votes])
     return is_nsfw([vote.code for vote in latest_per_person(votes)])

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from storage.paired_estimates import Paired
 from storage.review_values import VerdictCode
-from storage.standing import is_nsfw, latest_per_person
+from storage.standing import CastVote, is_nsfw, latest_per_person
 from storage.tables import ClassificationRow, ModelVersionRow, ReviewItemRow, VerdictRow
 
 
@@ -32,16 +32,6 @@ class Maker:
     name: str
     weights_sha256: str | None = None
     threshold: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Vote:
-    code: VerdictCode
-    author: str
-    author_id: int | None
-    given_at: datetime
-    revision_id: int | None
-    id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +157,8 @@ def _scores(tx: Session, maker: Maker) -> Mapping[int, tuple[float, bool]]:
 def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[_Item]:
     wanted = [] if since is None else [ReviewItemRow.created_at >= since]
     wanted += [] if until is None else [ReviewItemRow.created_at < until]
-    votes: dict[int, list[_Vote]] = {}
-    for item_id, code, author, author_id, given_at, revision_id, row_id in tx.execute(
+    votes: dict[int, list[CastVote]] = {}
+    for item_id, code, author, author_id, given_at, revision_id, row_id, blind in tx.execute(
         select(
             VerdictRow.review_item_id,
             VerdictRow.code,
@@ -177,11 +167,12 @@ def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[
             VerdictRow.given_at,
             VerdictRow.revision_id,
             VerdictRow.id,
+            VerdictRow.blind,
         )
         .join(ReviewItemRow, ReviewItemRow.id == VerdictRow.review_item_id)
         .where(VerdictRow.trusted, *wanted)
     ):
-        vote = _Vote(VerdictCode(code), author, author_id, given_at, revision_id, row_id)
+        vote = CastVote(VerdictCode(code), author, author_id, given_at, revision_id, row_id, blind)
         votes.setdefault(item_id, []).append(vote)
     rows = tx.execute(
         select(
@@ -200,7 +191,7 @@ def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[
     ]
 
 
-def _label(votes: Sequence[_Vote]) -> float:
+def _label(votes: Sequence[CastVote]) -> float:
     agreed = is_nsfw([vote.code for vote in latest_per_person(votes)])
     return float("nan") if agreed is None else float(agreed)
 

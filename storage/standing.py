@@ -6,6 +6,7 @@ neither closes an item nor disagrees with anybody.
 """
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -46,6 +47,19 @@ class Vote(Protocol):
     def id(self) -> int | None:
         """Row id."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class CastVote:
+    """A verdict as queries over many items read it: what the rule needs, and whether it was blind."""
+
+    code: VerdictCode
+    author: str
+    author_id: int | None
+    given_at: datetime
+    revision_id: int | None
+    id: int
+    blind: bool
 
 
 VoteT = TypeVar("VoteT", bound=Vote)
