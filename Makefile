@@ -29,12 +29,15 @@ sandbox: $(READY) ## Start a real MediaWiki with the bot on it, to look at
 	$(BIN)/python -m tests.sandbox_wiki --with-bot
 
 # The browser tests bring Debian's Chromium; where it cannot be had they are skipped and say so (in CI they fail).
+# A process per core up to four: each holds a model or two. make test PARALLEL= runs them in one, with readable output.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: $(READY) ## Run all tests
 	-$(BIN)/python -m tests.browser.chromium
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 coverage: $(READY) ## Run all tests and show what they cover; takes half as long again
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest --cov --cov-report=term $(PARALLEL) $(ARGS)
 
 lab: $(READY) ## Compare architectures and options on a drawn task, about 20 minutes; writes docs/lab
 	$(BIN)/python -m bot lab

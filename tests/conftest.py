@@ -19,12 +19,31 @@ settings.load_profile("untimed")
 
 pytest_plugins = ["tests.sandbox_wiki.fixtures"]
 
+SANDBOX_GROUP = "sandbox_wiki"
+
 
 @pytest.fixture(autouse=True)
 def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("COMMONSBOT_") and not name.startswith("COMMONSBOT_TEST_"):
             monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay in one process where several run them, and start the longest groups first.
+
+    Tests of a file share what its fixtures made, and whatever runs on the sandbox wiki shares one wiki.
+    """
+    for item in items:
+        group = SANDBOX_GROUP if "sandbox_wiki" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_expected_length)
+
+
+def _expected_length(item: pytest.Item) -> int:
+    if "sandbox_wiki" in getattr(item, "fixturenames", ()):
+        return 0
+    return 1 if item.path.parent.name == "integration" else 2
 
 
 @pytest.hookimpl(tryfirst=True)
