@@ -199,7 +199,7 @@ class Daemon:
         try:
             patrol = SuppressionPatrol(api, database, settings.wiki.id, self._stop)
             counting = partial(Quality(database).run, self.metrics, self._stop)
-            parts = [listener.run, housekeeper.run, patrol.run, counting]
+            parts: list[Callable[[], None]] = [listener.run, housekeeper.run, patrol.run, counting]
             parts += [desk.run] if desk is not None else []
             self._run_threads(pipeline, backfiller, scorer, *parts)
         finally:
