@@ -36,6 +36,7 @@ from bot.commands.edges import (
     EXIT_NETWORK,
     ConfigOption,
     configured,
+    end_quickly,
     err,
     explained,
     fail,
@@ -141,6 +142,7 @@ def status(
             typer.echo(json.dumps(asdict(current), default=str))
         else:
             out.print(status_table(current))
+    end_quickly()
 
 
 @app.command("check-config")

@@ -5,8 +5,8 @@ position, and what was claimed is either recorded or given back. A `kill -9` dif
 behind; the next start frees them, because the lease says that their holder is gone.
 
 The threads: `listen` (stream to store), `backfill` (upload log to store), `pipeline` (store to outcome, with
-a pool of its own) and `housekeeping` (lease, gauges, report). If one of them fails, the daemon stops and
-says so: half a daemon that looks alive is worse than none.
+a pool of its own), `housekeeping` (lease, gauges, report) and `quality` (estimates for the gauges). If one of
+them fails, the daemon stops and says so: half a daemon that looks alive is worse than none.
 """
 
 import logging
@@ -20,6 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 import psutil
@@ -33,6 +34,7 @@ from bot.media.download import Downloader
 from bot.media.locate import Locator
 from bot.monitoring import Health, Metrics, MonitoringServer
 from bot.pipeline import Collaborators, Pipeline
+from bot.quality import Quality
 from bot.retention.assembly import open_purger, open_scored
 from bot.retention.patrol import SuppressionPatrol
 from bot.review.templates import subpage
@@ -196,7 +198,9 @@ class Daemon:
         monitoring = self._start_monitoring(stream)
         try:
             patrol = SuppressionPatrol(api, database, settings.wiki.id, self._stop)
-            parts = [listener.run, housekeeper.run, patrol.run] + ([desk.run] if desk is not None else [])
+            counting = partial(Quality(database).run, self.metrics, self._stop)
+            parts: list[Callable[[], None]] = [listener.run, housekeeper.run, patrol.run, counting]
+            parts += [desk.run] if desk is not None else []
             self._run_threads(pipeline, backfiller, scorer, *parts)
         finally:
             if monitoring is not None:

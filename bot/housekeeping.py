@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 
 from bot.errors import ServiceDown
 from bot.monitoring import Metrics
-from bot.quality import Quality
 from bot.retention.purging import Purger
 from bot.review.local_report import write_report
 from bot.scoring import Scorer
@@ -65,7 +64,6 @@ class Housekeeper:
         self._on_status = on_status
         self._purger = purger
         self._reported_flagged = -1
-        self._quality = Quality(database)
 
     def run(self) -> None:
         """Do the chores until stopped, and the report once more at the end.
@@ -88,8 +86,6 @@ class Housekeeper:
                 if stopping or now >= next_report:
                     next_report = now + self._settings.report.interval_s
                     self._write_report(current)
-                if not stopping:
-                    self._quality.publish(self._metrics)
                 self._purge()
             except LeaseHeld:
                 raise

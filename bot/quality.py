@@ -1,9 +1,12 @@
 """The headline numbers of `metrics` for dashboards and the index page, counted every ten minutes at most.
 
-Counting a store of millions takes seconds, and an estimate over 30 days does not change in one of them.
+Counting a store of millions takes seconds, and an estimate over 30 days does not change in one of them. The
+daemon counts for its gauges in a thread of its own: no lease, claim or live line waits for it.
 """
 
+import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,9 +14,12 @@ from typing import Final
 
 from bot.monitoring import Metrics
 from storage.engine import Database
+from storage.errors import StoreError
 from storage.estimates import Estimate
 from storage.metric_values import Alert, Change, Measures
 from storage.metrics import headline
+
+log = logging.getLogger(__name__)
 
 REFRESH_S: Final = 600.0
 DAYS: Final = 30
@@ -55,6 +61,21 @@ class Quality:
                 self._known = headline(tx, self._clock(), DAYS)
             self._counted_at = self._monotonic()
         return self._known
+
+    def run(self, metrics: Metrics, stop: threading.Event) -> None:
+        """Keep the gauges fresh until stopped; a store that is away is asked again the next time.
+
+        Args:
+            metrics: Whose gauges.
+            stop: Ends the run.
+        """
+        while not stop.is_set():
+            try:
+                self.publish(metrics)
+            except StoreError as error:
+                metrics.service_failures.labels("quality").inc()
+                log.warning("service_failed", extra={"service": "quality", "reason": str(error)})
+            stop.wait(REFRESH_S)
 
     def publish(self, metrics: Metrics) -> None:
         """Set the gauges.

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bot.probes import Finding
 from bot.settings import ROOT, Settings
-from classifier.engines.values import EngineId, ExportedGraph
-from classifier.models.catalogue import ModelDescription
 from storage import status
 from storage.engine import Database
 from storage.values import StoreStatus
+
+if TYPE_CHECKING:
+    # Probing loads the models' side of the program, which `status` must not wait for.
+    from bot.probes import Finding
+    from classifier.engines.values import EngineId, ExportedGraph
+    from classifier.models.catalogue import ModelDescription
 
 
 def read_status(settings: Settings) -> StoreStatus:
@@ -65,7 +69,7 @@ def status_table(current: StoreStatus) -> Table:
     return table
 
 
-def findings_table(findings: Iterable[Finding]) -> Table:
+def findings_table(findings: Iterable["Finding"]) -> Table:
     """Lay out what the probes found.
 
     Args:
@@ -81,7 +85,7 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     return table
 
 
-def models_table(models: Iterable[ModelDescription]) -> Table:
+def models_table(models: Iterable["ModelDescription"]) -> Table:
     """Lay out the known models.
 
     Args:
@@ -99,7 +103,7 @@ def models_table(models: Iterable[ModelDescription]) -> Table:
     return table
 
 
-def export_table(graph: ExportedGraph, engine: EngineId) -> Table:
+def export_table(graph: "ExportedGraph", engine: "EngineId") -> Table:
     """Lay out what an export is and how far its scores lie from the reference's.
 
     Args:

@@ -9,22 +9,25 @@ optional, for its licence is the GPL.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage.metric_values import Agreement
 
 MISSING = "the package `krippendorff` is not installed: pip install 'commons-nsfw-bot[agreement]'"
 
 
-def agreement(votes: Sequence[tuple[int, int]]) -> Agreement:
+def agreement(votes: Sequence[tuple[int, int]] | NDArray[np.int64]) -> Agreement:
     """Measure the agreement on whether files are explicit.
 
     Args:
-        votes: Per item, how many say that it is, and how many that it is not; `unsure` is left out.
+        votes: Per item, how many say that it is, and how many that it is not, (items, 2); `unsure` is left
+            out.
 
     Returns:
         The agreement, over the items that at least two people judged.
     """
-    counts = np.array([pair for pair in votes if sum(pair) > 1], dtype=np.int64).reshape(-1, 2)
+    counts = np.asarray(votes, dtype=np.int64).reshape(-1, 2)
+    counts = counts[counts.sum(axis=1) > 1]
     items, verdicts = len(counts), int(counts.sum())
     if not items:
         return Agreement(None, 0, 0, None, "no file was judged by two people")

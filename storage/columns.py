@@ -5,6 +5,7 @@ in as an aware datetime and comes out as aware UTC with microseconds. Text that 
 PostgreSQL refuses (NUL, lone surrogates: a decoder's message can hold anything) is cleaned on its way in.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,11 +50,22 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc if dialect.name == "postgresql" else utc.replace(tzinfo=None)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        """Read what SQLite keeps, which is text, as aware in one step; the rest as every decorated type.
+
+        Commands that read a hundred thousand times would spend a third of their time here otherwise.
+        """
+        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Make it aware again."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(f"{value}+00:00")
 
 
 class CleanString(TypeDecorator[str]):

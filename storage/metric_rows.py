@@ -1,31 +1,22 @@
-"""The queries behind `storage.metrics`: counts of what was scored, and the items people were asked about.
+"""The queries behind `storage.metrics`: counts of what was scored, of skips, and names of models.
 
 The counts are grouped by the database in one pass over an index that holds all they need, so that a million
-uploads never become a million Python objects; the items, of which there are as many as people were asked
-about, are streamed. Both use the same expressions, so that every item belongs to a set that was counted.
+uploads never become a million Python objects. SQLite sorts what it groups, and one number a row sorts in half
+the time of six columns: hence the numbers that stand for the properties of an upload. `storage.metric_items`
+uses the same expressions, so that every item belongs to a set that was counted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from storage.feedback_tables import SampleDrawRow
 from storage.metric_values import Experience, Grouping, MediaKind, Selection
-from storage.review_values import VerdictCode
-from storage.standing import CastVote, is_nsfw, latest_per_person
-from storage.tables import (
-    DONE,
-    SKIPPED,
-    ClassificationRow,
-    ModelVersionRow,
-    ReviewItemRow,
-    UploadRow,
-    VerdictRow,
-)
+from storage.tables import DONE, SKIPPED, ClassificationRow, ModelVersionRow, UploadRow
 
 UNDRAWN = "not drawn"
 FLAGGED_UNDRAWN = "flagged, not drawn"
@@ -37,6 +28,8 @@ EXTENSIONS = {
     MediaKind.MOVING: ("webm", "ogv", "ogg", "mpg", "mpeg", "gif"),
     MediaKind.DOCUMENT: ("pdf", "djvu"),
 }
+KINDS = tuple(MediaKind)
+NSFW = "nsfw"
 FEW = 10
 MAX_PERIODS = 60
 
@@ -64,45 +57,6 @@ class Counted:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An item that people were asked about.
-
-    Attributes:
-        stratum: That it was drawn from.
-        probability: With which it was chosen.
-        score: In 0..1.
-        flagged: Whether the bot flagged it.
-        bin: How many of the edges its score reaches.
-        group: The group; an empty string where none was asked for.
-        created_at: When it was put up for review.
-        label: What people agree on; None where they do not, or nobody decided.
-        blind: What those agree on who did not see the score.
-        unblinded: What the others agree on.
-        decided_at: When the first decision was given; None where none was.
-        ayes: How many say that it is explicit.
-        noes: How many say that it is not.
-        looked_at: Whether there is any trusted verdict, `unsure` included.
-        decisions: How many trusted verdicts were ever given on it.
-    """
-
-    stratum: str
-    probability: float
-    score: float
-    flagged: bool
-    bin: int
-    group: str
-    created_at: datetime
-    label: bool | None
-    blind: bool | None
-    unblinded: bool | None
-    decided_at: datetime | None
-    ayes: int
-    noes: int
-    looked_at: bool
-    decisions: int
-
-
 def counted(tx: Session, chosen: Selection, edges: Sequence[float], before: datetime) -> list[Counted]:
     """Count what was scored.
 
@@ -115,51 +69,29 @@ def counted(tx: Session, chosen: Selection, edges: Sequence[float], before: date
     Returns:
         The counts.
     """
-    columns: list[ColumnElement[Any]] = [
-        case((ClassificationRow.created_at >= chosen.since, 1), else_=0).label("is_now"),
-        ClassificationRow.model_version_id.expression,
-        _stratum().label("of_stratum"),
-        ClassificationRow.label.expression,
-        _bin(edges).label("of_bin"),
-        _group(chosen).label("of_group"),
-    ]
-    scored = _narrowed(select(*columns).select_from(ClassificationRow), chosen)
+    bins, groups = len(edges) + 1, Groups.of(chosen)
+    number = ClassificationRow.model_version_id.expression
+    for size, digit in (
+        (2, case((ClassificationRow.created_at >= chosen.since, 1), else_=0)),
+        (2, case((ClassificationRow.label == NSFW, 1), else_=0)),
+        (bins, bin_of(edges)),
+        (groups.size, groups.number),
+    ):
+        number = number * size + digit
+    columns: list[ColumnElement[Any]] = [number.label("properties"), stratum_of().label("of_stratum")]
+    scored = narrowed(select(*columns).select_from(ClassificationRow), chosen)
     # Grouped from outside: inside, the expressions' parameters would make them others to PostgreSQL.
-    inner = scored.where(*_scored_between(before, chosen.until)).subquery()
+    inner = scored.where(*scored_between(before, chosen.until)).subquery()
     grouped: list[Any] = [*inner.c, func.count()]
-    rows = tx.execute(select(*grouped).group_by(*inner.c))
-    return [
-        Counted(bool(current), model, stratum, label == "nsfw", bin_, str(group), count)
-        for current, model, stratum, label, bin_, group, count in rows
-    ]
-
-
-def asked(tx: Session, chosen: Selection, edges: Sequence[float]) -> Iterator[Asked]:
-    """The items of the selected period that people were asked about.
-
-    What was put up for another reason than its draw has no known probability, and is left out.
-
-    Args:
-        tx: Any session of the database.
-        chosen: Which uploads.
-        edges: Rising scores that divide the bins.
-
-    Yields:
-        One value an item, in no order.
-    """
-    columns = (
-        ReviewItemRow.id,
-        _stratum(),
-        ReviewItemRow.inclusion_probability,
-        ClassificationRow.score,
-        ClassificationRow.label,
-        _bin(edges),
-        _group(chosen),
-        ReviewItemRow.created_at,
-    )
-    votes = _votes(tx, chosen)
-    for row in tx.execute(_asked(select(*columns), chosen).execution_options(yield_per=5000)):
-        yield _item(row, votes.pop(row[0], ()))
+    found = []
+    for properties, stratum, count in tx.execute(select(*grouped).group_by(*inner.c)):
+        rest, group = divmod(properties, groups.size)
+        rest, bin_ = divmod(rest, bins)
+        rest, flagged = divmod(rest, 2)
+        model, current = divmod(rest, 2)
+        name = groups.name(group, model)
+        found.append(Counted(bool(current), model, stratum, bool(flagged), bin_, name, count))
+    return found
 
 
 def skipped(tx: Session, since: datetime, middle: datetime, until: datetime) -> tuple[int, int]:
@@ -220,137 +152,129 @@ def period_starts(chosen: Selection) -> list[datetime]:
     return starts
 
 
-def _votes(tx: Session, chosen: Selection) -> dict[int, list[CastVote]]:
-    columns: list[Any] = [
-        VerdictRow.review_item_id,
-        VerdictRow.code,
-        VerdictRow.author,
-        VerdictRow.author_id,
-        VerdictRow.given_at,
-        VerdictRow.revision_id,
-        VerdictRow.id,
-        VerdictRow.blind,
-    ]
-    found: dict[int, list[CastVote]] = {}
-    statement = _asked(select(*columns), chosen, with_verdicts=True).where(VerdictRow.trusted)
-    for item, code, *rest in tx.execute(statement.execution_options(yield_per=5000)):
-        found.setdefault(item, []).append(CastVote(VerdictCode(code), *rest))
-    return found
+def narrowed(statement: Select[Any], chosen: Selection) -> Select[Any]:
+    """Join the draw, and what the selection needs besides.
 
+    Args:
+        statement: Of rows of `classification`.
+        chosen: The selection.
 
-def _item(row: Any, votes: Sequence[CastVote]) -> Asked:
-    _id, stratum, probability, score, label, bin_, group, created_at = row
-    codes = [vote.code for vote in latest_per_person(votes)] if len(votes) > 1 else [v.code for v in votes]
-    decided = [vote.given_at for vote in votes if vote.code is not VerdictCode.UNSURE]
-    each = [is_nsfw([code]) for code in codes]
-    return Asked(
-        stratum=stratum,
-        probability=probability,
-        score=score,
-        flagged=label == "nsfw",
-        bin=bin_,
-        group=str(group),
-        created_at=created_at,
-        label=is_nsfw(codes),
-        blind=_label([vote for vote in votes if vote.blind]),
-        unblinded=_label([vote for vote in votes if not vote.blind]),
-        decided_at=min(decided, default=None),
-        ayes=each.count(True),
-        noes=each.count(False),
-        looked_at=bool(votes),
-        decisions=len(votes),
-    )
-
-
-def _label(votes: Sequence[CastVote]) -> bool | None:
-    if len(votes) <= 1:
-        return is_nsfw([vote.code for vote in votes])
-    return is_nsfw([vote.code for vote in latest_per_person(votes)])
-
-
-def _asked(statement: Select[Any], chosen: Selection, *, with_verdicts: bool = False) -> Select[Any]:
-    statement = statement.select_from(ReviewItemRow)
-    if with_verdicts:
-        statement = statement.join(VerdictRow, VerdictRow.review_item_id == ReviewItemRow.id)
-    same = (
-        ClassificationRow.id == ReviewItemRow.classification_id
-        if chosen.model is None
-        else ClassificationRow.upload_id == ReviewItemRow.upload_id
-    )
-    statement = statement.join(ClassificationRow, same)
-    return _narrowed(statement, chosen).where(
-        or_(SampleDrawRow.upload_id.is_(None), SampleDrawRow.chosen),
-        *_scored_between(chosen.since, chosen.until),
-    )
-
-
-def _narrowed(statement: Select[Any], chosen: Selection) -> Select[Any]:
-    """Join the draw, and what the selection needs besides."""
+    Returns:
+        The statement, of one score an upload.
+    """
     statement = statement.outerjoin(SampleDrawRow, SampleDrawRow.upload_id == ClassificationRow.upload_id)
     if chosen.media is not None or chosen.by is Grouping.MEDIA:
         statement = statement.join(UploadRow, UploadRow.id == ClassificationRow.upload_id)
     if chosen.by is Grouping.EXPERIENCE:
         statement = statement.join(_SEEN, _SEEN.c.id == ClassificationRow.upload_id)
     if chosen.media is not None:
-        statement = statement.where(_media() == chosen.media.value)
+        statement = statement.where(_media() == KINDS.index(chosen.media))
     if chosen.model is None:
-        # Of an upload that a shadow scored as well, the score that decided.
+        # Of an upload that a shadow scored as well, the score that decided: the drawn one, else the first.
+        earlier = aliased(ClassificationRow)
+        first = ~exists().where(
+            earlier.upload_id == ClassificationRow.upload_id, earlier.id < ClassificationRow.id
+        )
         return statement.where(
-            or_(SampleDrawRow.upload_id.is_(None), SampleDrawRow.classification_id == ClassificationRow.id)
+            or_(
+                SampleDrawRow.classification_id == ClassificationRow.id,
+                and_(SampleDrawRow.upload_id.is_(None), first),
+            )
         )
     versions = select(ModelVersionRow.id).where(ModelVersionRow.name == chosen.model)
     return statement.where(ClassificationRow.model_version_id.in_(versions))
 
 
-def _scored_between(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
+def scored_between(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The conditions of a period, its end excluded."""
     return (ClassificationRow.created_at >= since, ClassificationRow.created_at < until)
 
 
-def _stratum() -> ColumnElement[str]:
-    undrawn = case((ClassificationRow.label == "nsfw", FLAGGED_UNDRAWN), else_=UNDRAWN)
+def stratum_of() -> ColumnElement[str]:
+    """The stratum that an upload was drawn from; of one that was not drawn, whether it is flagged."""
+    undrawn = case((ClassificationRow.label == NSFW, FLAGGED_UNDRAWN), else_=UNDRAWN)
     return func.coalesce(SampleDrawRow.stratum, undrawn)
 
 
-def _bin(edges: Sequence[float]) -> ColumnElement[int]:
+def bin_of(edges: Sequence[float]) -> ColumnElement[int]:
     """How many of the edges a score reaches; the low ones come first, where nearly all scores are."""
     return case(
         *((ClassificationRow.score < edge, index) for index, edge in enumerate(edges)), else_=len(edges)
     )
 
 
-def _media() -> ColumnElement[str]:
+def _media() -> ColumnElement[int]:
+    """The place of an upload's kind in KINDS."""
     title = func.lower(UploadRow.title)
     return case(
         *(
-            (or_(*(title.like(f"%.{extension}") for extension in extensions)), kind.value)
-            for kind, extensions in EXTENSIONS.items()
+            (or_(*(title.like(f"%.{extension}") for extension in EXTENSIONS[kind])), number)
+            for number, kind in enumerate(KINDS)
+            if kind in EXTENSIONS
         ),
-        else_=MediaKind.OTHER.value,
+        else_=KINDS.index(MediaKind.OTHER),
     )
-
-
-def _group(chosen: Selection) -> ColumnElement[Any]:
-    match chosen.by:
-        case Grouping.PERIOD:
-            starts = period_starts(chosen)
-            later = ((ClassificationRow.created_at >= start, f"{start:%Y-%m-%d}") for start in starts[:0:-1])
-            first = f"{starts[0]:%Y-%m-%d}"
-            return case(*later, else_=first) if len(starts) > 1 else literal(first)
-        case Grouping.MEDIA:
-            return _media()
-        case Grouping.EXPERIENCE:
-            return case(
-                (_SEEN.c.nth == 1, Experience.FIRST.value),
-                (_SEEN.c.nth <= FEW, Experience.FEW.value),
-                else_=Experience.MANY.value,
-            )
-        case Grouping.MODEL:
-            return ClassificationRow.model_version_id.expression
-        case _:
-            return literal("")
 
 
 _SEEN = select(
     UploadRow.id,
     func.row_number().over(partition_by=UploadRow.user, order_by=UploadRow.id).label("nth"),
 ).subquery("seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """What the measures are told apart by, as numbers from 0 on.
+
+    Attributes:
+        number: An upload's, in SQL.
+        names: The group of each number; None: that of a model version, by its row id.
+    """
+
+    number: ColumnElement[int]
+    names: Sequence[str] | None
+
+    @classmethod
+    def of(cls, chosen: Selection) -> "Groups":
+        """Read a selection.
+
+        Args:
+            chosen: The selection.
+
+        Returns:
+            Its groups; one without a name where none were asked for.
+        """
+        match chosen.by:
+            case Grouping.PERIOD:
+                starts = period_starts(chosen)
+                later = (
+                    (ClassificationRow.created_at >= starts[n], n) for n in range(len(starts) - 1, 0, -1)
+                )
+                number = case(*later, else_=0) if len(starts) > 1 else literal(0)
+                return cls(number, [f"{start:%Y-%m-%d}" for start in starts])
+            case Grouping.MEDIA:
+                return cls(_media(), [kind.value for kind in KINDS])
+            case Grouping.EXPERIENCE:
+                number = case((_SEEN.c.nth == 1, 0), (_SEEN.c.nth <= FEW, 1), else_=2)
+                return cls(number, [Experience.FIRST.value, Experience.FEW.value, Experience.MANY.value])
+            case Grouping.MODEL:
+                return cls(literal(0), None)
+            case _:
+                return cls(literal(0), [""])
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return 1 if self.names is None else len(self.names)
+
+    def name(self, number: int, model: int) -> str:
+        """The group of an upload.
+
+        Args:
+            number: What `number` is of it.
+            model: Row id of the model version that scored it.
+
+        Returns:
+            The name; of a model version, its row id.
+        """
+        return str(model) if self.names is None else self.names[number]

@@ -1,21 +1,23 @@
 """How good the model is in production, as estimates with intervals (promise 5), and what cannot be known.
 
-The queries are in `storage.metric_rows`, the arithmetic in `storage.weighted_estimates`, `agreement`,
-`waiting` and `drift`; here it is put together, and here it is told where an estimate must not be trusted.
+The queries are in `storage.metric_rows` and `storage.metric_items`, the arithmetic in
+`storage.weighted_estimates`, `agreement`, `waiting` and `drift`; here it is put together, and here it is told
+where an estimate must not be trusted.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from storage import drift, metric_rows
+from storage import drift, metric_items, metric_rows
 from storage.agreement import agreement
 from storage.estimates import Estimate
-from storage.metric_rows import FLAGGED_UNDRAWN, UNDRAWN, Asked, Counted
+from storage.metric_items import Asked
+from storage.metric_rows import FLAGGED_UNDRAWN, UNDRAWN, Counted
 from storage.metric_values import (
     Alert,
     Change,
@@ -37,7 +39,6 @@ UNANSWERED = 0.5
 """From this share of items without a decision on, that is told."""
 UNKNOWN = Estimate(None, 0.0, 1.0, 0, 0.0)
 
-Label = Callable[[Asked], float]
 _UNDRAWN = frozenset((UNDRAWN, FLAGGED_UNDRAWN))
 
 
@@ -51,29 +52,20 @@ class _Flags:
 
     bins: int | None
 
-    def __call__(self, row: Counted | Asked) -> bool:
+    def __call__(self, row: Counted) -> bool:
         return row.flagged if self.bins is None else row.bin >= self.bins
 
 
 class _Set:
-    """Some uploads: how many there are of each kind, and those people were asked about, as columns too."""
+    """Some uploads: how many there are of each kind, and those people were asked about."""
 
-    def __init__(self, counts: Sequence[Counted], asked: Sequence[Asked]) -> None:
+    def __init__(self, counts: Sequence[Counted], asked: Asked) -> None:
         self.counts = counts
         self.asked = asked
-        self.strata = np.array([item.stratum for item in asked], dtype=np.str_)
-        self.bins = np.array([item.bin for item in asked], dtype=np.int64)
-        self.flagged = np.array([item.flagged for item in asked], dtype=np.bool_)
-        self.probabilities = np.array([item.probability for item in asked], dtype=np.float64)
-        self.scores = np.array([item.score for item in asked], dtype=np.float64)
 
     def mask(self, flags: _Flags) -> Bools:
         """Which of the items are flagged."""
-        return self.flagged if flags.bins is None else self.bins >= flags.bins
-
-    def labels(self, label: Label) -> Floats:
-        """The labels of the items."""
-        return np.array([label(item) for item in self.asked], dtype=np.float64)
+        return self.asked.flagged if flags.bins is None else self.asked.bins >= flags.bins
 
     def drawn(self) -> "_Set":
         """Those that were scored while there was an audit."""
@@ -81,12 +73,12 @@ class _Set:
             return self
         return _Set(
             [row for row in self.counts if row.stratum not in _UNDRAWN],
-            [item for item in self.asked if item.stratum not in _UNDRAWN],
+            self.asked.where(~np.isin(self.asked.strata, list(_UNDRAWN))),
         )
 
     def unasked(self) -> int:
         """How many uploads had no chance to be drawn."""
-        if any(item.stratum == UNDRAWN for item in self.asked):
+        if bool((self.asked.strata == UNDRAWN).any()):
             return 0
         return sum(row.count for row in self.counts if row.stratum == UNDRAWN)
 
@@ -112,15 +104,15 @@ def metrics(tx: Session, selection: Selection, now: datetime) -> FeedbackMetrics
     groups = _by_group(selection, current, items, names)
     chosen, flags = _Set(current, items), _flags(edges, selection.threshold)
     whole = _measures("all", chosen, flags)
-    decided = sum(item.decisions for item in items)
+    decided = int(items.decisions.sum())
     skips = metric_rows.skipped(tx, selection.since - length, selection.since, selection.until)
     return FeedbackMetrics(
         selection=selection,
         whole=whole,
         groups=groups,
         curve=_curve(chosen, edges, days),
-        agreement=agreement([(item.ayes, item.noes) for item in items]),
-        waiting=waiting(((item.created_at, item.decided_at) for item in items), now),
+        agreement=agreement(np.stack([items.ayes, items.noes], axis=1)),
+        waiting=waiting(zip(items.created_at, items.decided_at, strict=True), now),
         load=Load(whole.flagged / days, whole.chosen / days, decided / days),
         drift=_drift(everything, len(edges) + 1, skips),
         caveats=(*_mixed(current, names), *whole.caveats),
@@ -151,16 +143,10 @@ def headline(tx: Session, now: datetime, days: float = 30) -> tuple[Measures, Se
     )
 
 
-def _items(
-    tx: Session, selection: Selection, edges: Sequence[float], counts: Sequence[Counted]
-) -> list[Asked]:
+def _items(tx: Session, selection: Selection, edges: Sequence[float], counts: Sequence[Counted]) -> Asked:
     """What people were asked about, as far as it was counted: a model's second version may not have been."""
     known = {(row.stratum, row.flagged, row.bin, row.group) for row in counts}
-    return [
-        item
-        for item in metric_rows.asked(tx, selection, edges)
-        if (item.stratum, item.flagged, item.bin, item.group) in known
-    ]
+    return metric_items.asked(tx, selection, edges, known)
 
 
 def _edges(selection: Selection) -> tuple[float, ...]:
@@ -173,21 +159,24 @@ def _flags(edges: Sequence[float], threshold: float | None) -> _Flags:
 
 
 def _by_group(
-    selection: Selection, counts: Sequence[Counted], items: Sequence[Asked], models: Mapping[int, str]
+    selection: Selection, counts: Sequence[Counted], items: Asked, models: Mapping[int, str]
 ) -> list[Measures]:
     if selection.by is None:
         return []
 
-    def name_of(row: Counted | Asked) -> str:
-        return models[int(row.group)] if selection.by is Grouping.MODEL else row.group
+    def name_of(group: str) -> str:
+        return models[int(group)] if selection.by is Grouping.MODEL else group
 
     flags = _flags(_edges(selection), selection.threshold)
-    sets: dict[str, tuple[list[Counted], list[Asked]]] = {}
+    sets: dict[str, list[Counted]] = {}
     for row in counts:
-        sets.setdefault(name_of(row), ([], []))[0].append(row)
-    for item in items:
-        sets[name_of(item)][1].append(item)
-    return [_measures(name, _Set(*sets[name]), flags) for name in sorted(sets, key=_natural)]
+        sets.setdefault(name_of(row.group), []).append(row)
+    names = {group: name_of(group) for group in {row.group for row in counts}}
+    found = []
+    for name in sorted(sets, key=_natural):
+        inside = np.isin(items.groups, [group for group, its in names.items() if its == name])
+        found.append(_measures(name, _Set(sets[name], items.where(inside)), flags))
+    return found
 
 
 def _natural(name: str) -> tuple[int, str]:
@@ -196,42 +185,41 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def _measures(name: str, chosen: _Set, flags: _Flags) -> Measures:
-    main = _estimated(chosen, flags, _agreed)
-    unresolved = sum(1 for item in chosen.asked if item.looked_at and item.label is None)
+    asked, flagged = chosen.asked, chosen.mask(flags)
+    main = _estimated(chosen, flags, asked.labels)
+    unresolved = asked.unresolved()
     none = every = main
-    if unresolved:
-        none = _estimated(chosen, flags, lambda item: _resolved(item, 0.0))
-        every = _estimated(chosen, flags, lambda item: _resolved(item, 1.0))
+    if bool(unresolved.any()):
+        none = _estimated(chosen, flags, np.where(unresolved, 0.0, asked.labels))
+        every = _estimated(chosen, flags, np.where(unresolved, 1.0, asked.labels))
     recalls = [one.recall.value for one in (none, every)]
-    flagged = _Set(
-        [row for row in chosen.counts if flags(row)], [item for item in chosen.asked if flags(item)]
-    )
+    shown = _Set([row for row in chosen.counts if flags(row)], asked.where(flagged))
     return Measures(
         name=name,
         scored=main.population,
         flagged=main.flagged,
-        chosen=len(chosen.asked),
-        labelled=sum(1 for item in chosen.asked if item.label is not None),
-        unresolved=unresolved,
+        chosen=len(asked),
+        labelled=int((~np.isnan(asked.labels)).sum()),
+        unresolved=int(unresolved.sum()),
         precision=main.precision,
         recall=main.recall,
         f1=main.f1,
         prevalence=main.prevalence,
         precision_bounds=(none.precision.value, every.precision.value),
         recall_bounds=_ordered(recalls),
-        blind=_estimated(flagged, flags, lambda item: _number(item.blind)).precision,
-        unblinded=_estimated(flagged, flags, lambda item: _number(item.unblinded)).precision,
+        blind=_estimated(shown, flags, shown.asked.blind).precision,
+        unblinded=_estimated(shown, flags, shown.asked.unblinded).precision,
         caveats=_caveats(chosen, flags, main),
     )
 
 
-def _estimated(chosen: _Set, flags: _Flags, label: Label) -> Estimates:
+def _estimated(chosen: _Set, flags: _Flags, labels: Floats) -> Estimates:
     """The weighted estimates; what was scored before there was an audit tells of the precision alone."""
-    found = _of_set(chosen, flags, chosen.labels(label), chosen.scores)
+    found = _of_set(chosen, flags, labels, chosen.asked.scores)
     drawn = chosen.drawn()
     if drawn is chosen or bool(drawn.mask(flags).all()):
         return found
-    audited = _of_set(drawn, flags, drawn.labels(label))
+    audited = _of_set(drawn, flags, labels[~np.isin(chosen.asked.strata, list(_UNDRAWN))])
     return replace(found, recall=audited.recall, f1=audited.f1, prevalence=audited.prevalence)
 
 
@@ -243,20 +231,8 @@ def _of_set(chosen: _Set, flags: _Flags, labels: Floats, scores: Floats | None =
     if not population or bool(np.isnan(labels).all()):
         flagged = sum(count for (_stratum, is_flagged), count in population.items() if is_flagged)
         return Estimates(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, sum(population.values()), flagged)
-    sample = Sample(chosen.strata, chosen.mask(flags), labels, chosen.probabilities, scores)
-    return estimate(sample, population)
-
-
-def _agreed(item: Asked) -> float:
-    return _number(item.label)
-
-
-def _resolved(item: Asked, unresolved: float) -> float:
-    return unresolved if item.looked_at and item.label is None else _number(item.label)
-
-
-def _number(label: bool | None) -> float:
-    return np.nan if label is None else float(label)
+    asked = chosen.asked
+    return estimate(Sample(asked.strata, chosen.mask(flags), labels, asked.probabilities, scores), population)
 
 
 def _ordered(values: Iterable[float | None]) -> tuple[float | None, float | None]:
@@ -267,29 +243,29 @@ def _ordered(values: Iterable[float | None]) -> tuple[float | None, float | None
 def _caveats(chosen: _Set, flags: _Flags, found: Estimates) -> tuple[str, ...]:
     """What the numbers cannot say; where nothing is known, why."""
     sentences: list[str] = []
-    unflagged = [item for item in chosen.asked if not flags(item)]
+    unflagged, labelled = ~chosen.mask(flags), ~np.isnan(chosen.asked.labels)
     if not found.population:
         return ("no upload was scored in this period",)
-    if not any(item.label is not None for item in chosen.asked):
+    if not bool(labelled.any()):
         sentences.append("nobody decided on any of these files yet: nothing can be estimated")
-    elif found.population > found.flagged and not any(item.label is not None for item in unflagged):
+    elif found.population > found.flagged and not bool((unflagged & labelled).any()):
         sentences.append(
             "recall is unknown: "
             + (
                 "none of the audit sample is decided yet"
-                if unflagged
+                if bool(unflagged.any())
                 else "no file that was not flagged was drawn for review, so nobody knows what was missed"
             )
         )
-    if unflagged and (unasked := chosen.unasked()):
+    if bool(unflagged.any()) and (unasked := chosen.unasked()):
         sentences.append(
             f"{unasked} of {found.population} files had no chance to be drawn for the audit sample; recall "
             "and prevalence are about the others"
         )
-    undecided = sum(1 for item in chosen.asked if item.label is None)
-    if chosen.asked and undecided >= UNANSWERED * len(chosen.asked):
+    put_up, undecided = len(labelled), int((~labelled).sum())
+    if put_up and undecided >= UNANSWERED * put_up:
         sentences.append(
-            f"{undecided} of {len(chosen.asked)} files put up for review have no agreed decision; the "
+            f"{undecided} of {put_up} files put up for review have no agreed decision; the "
             "estimate holds only if those that have are a fair part of them"
         )
     return (*sentences, *found.reasons)
@@ -310,12 +286,11 @@ def _mixed(counts: Sequence[Counted], names: Mapping[int, str]) -> tuple[str, ..
 
 def _curve(chosen: _Set, edges: Sequence[float], days: float) -> list[CurvePoint]:
     """Where there was no audit for a while, all of it is about the time when there was one."""
-    drawn = chosen.drawn() if any(not item.flagged for item in chosen.asked) else chosen
-    labels = drawn.labels(_agreed)
+    drawn = chosen if bool(chosen.asked.flagged.all()) else chosen.drawn()
     scored_more = sum(row.count for row in chosen.counts) / max(1, sum(row.count for row in drawn.counts))
     points = []
     for threshold in CURVE:
-        found = _of_set(drawn, _flags(edges, threshold), labels)
+        found = _of_set(drawn, _flags(edges, threshold), drawn.asked.labels)
         per_day = found.flagged * scored_more / days
         points.append(CurvePoint(threshold, found.precision, found.recall, per_day))
     return points

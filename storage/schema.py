@@ -8,15 +8,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from storage.errors import SchemaError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ _LOCK_NAME = "commons-nsfw-bot-schema"
 _LOCK_KEY = 0x636E736677  # the same for PostgreSQL, which wants a number
 
 
-def alembic_config(connection: Connection | None = None) -> Config:
+def alembic_config(connection: Connection | None = None) -> "Config":
     """Alembic's configuration, made in code so that it works from an installed package.
 
     Args:
@@ -35,6 +34,8 @@ def alembic_config(connection: Connection | None = None) -> Config:
     Returns:
         The configuration; `storage/migrations/env.py` takes the connection from its attributes.
     """
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -50,7 +51,20 @@ def current_revision(connection: Connection) -> str | None:
     Returns:
         The revision, or None where the database has no tables of ours yet.
     """
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def newest_revision() -> str:
+    """The schema revision of this version of the program, by the names of the migrations' files.
+
+    Alembic would have to be loaded, and every migration with it, to say the same; most commands find
+    nothing to migrate, and would wait a fifth of a second for that.
+    """
+    newest = max(path.name for path in (MIGRATIONS / "versions").glob("v[0-9]*_*.py"))
+    return newest.removeprefix("v").partition("_")[0]
 
 
 @contextmanager
@@ -95,12 +109,16 @@ def upgrade(connection: Connection, name: str) -> None:
     Raises:
         SchemaError: The database was made by a newer version, or a migration failed.
     """
-    config = alembic_config(connection)
-    scripts = ScriptDirectory.from_config(config)
-    before, head = current_revision(connection), scripts.get_current_head()
+    before, head = current_revision(connection), newest_revision()
     if before == head:
         logger.debug("store_schema_current", extra={"revision": head})
         return
+    from alembic import command
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = alembic_config(connection)
+    scripts = ScriptDirectory.from_config(config)
     if before is not None and before not in {script.revision for script in scripts.walk_revisions()}:
         raise SchemaError(
             f"{name}: its tables are at revision {before}, which this version ({head}) does not know: a "

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bot.commands.edges import ConfigOption, configured, explained, out
+from bot.commands.edges import ConfigOption, configured, end_quickly, explained, out
 from bot.settings import ROOT
 
 DEFAULT_DAYS = 30
@@ -86,6 +86,7 @@ def metrics(
         typer.echo(json.dumps(asdict(found), default=str))
     else:
         out.print(report(found), highlight=False)
+    end_quickly()
 
 
 __all__ = ["metrics"]

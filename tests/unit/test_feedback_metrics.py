@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -299,6 +300,27 @@ def test_the_gauges_tell_the_interval_and_nan_where_nothing_is_known(database: D
     assert low < value < high
     assert value == pytest.approx(8 / 18)
     assert math.isnan(sample(gauges, "commonsbot_drift_alert", what="scores"))
+
+
+class OneRound(threading.Event):
+    """Stops whoever waits for it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """End the wait at once, and for good."""
+        self.set()
+        return True
+
+
+def test_a_store_that_is_away_is_counted_as_a_failure_and_not_raised(tmp_path: Path) -> None:
+    gauges = Metrics()
+    without_tables = Database.open("sqlite:///new.sqlite3", tmp_path)
+    Quality(without_tables).run(gauges, OneRound())
+    assert sample(gauges, "commonsbot_service_failures_total", service="quality") == 1
+    without_tables.migrate()
+    Quality(without_tables).run(gauges, OneRound())
+    assert sample(gauges, "commonsbot_service_failures_total", service="quality") == 1
+    assert math.isnan(sample(gauges, "commonsbot_estimate", measure="recall"))
+    without_tables.close()
 
 
 def sample(gauges: Metrics, name: str, **labels: str) -> float:
