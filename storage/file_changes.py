@@ -83,6 +83,35 @@ def signals_of(tx: Session, item_id: str) -> list[FileSignal]:
     return [FileSignal(ChangeKind(kind), title, user, at) for kind, title, user, at in rows]
 
 
+def latest(tx: Session, chosen: ColumnElement[bool]) -> dict[tuple[int, bool], ChangeKind]:
+    """What was done last to reviewed files, for the other modules of this package.
+
+    Args:
+        tx: Any session of the database.
+        chosen: Which review items.
+
+    Returns:
+        By row id of the upload, the latest of deletion and restoration (False) and of suppression and
+        restoration (True).
+    """
+    rows = tx.execute(
+        select(FileChangeUploadRow.upload_id, FileChangeRow.kind)
+        .join_from(
+            ReviewItemRow, FileChangeUploadRow, FileChangeUploadRow.upload_id == ReviewItemRow.upload_id
+        )
+        .join(FileChangeRow, FileChangeRow.id == FileChangeUploadRow.file_change_id)
+        .where(chosen, FileChangeRow.kind.in_(WEAK_SIGNALS))
+        .order_by(FileChangeRow.logged_at, FileChangeRow.log_id)
+    )
+    found: dict[tuple[int, bool], ChangeKind] = {}
+    for upload_id, kind in rows:
+        if kind != ChangeKind.SUPPRESS:
+            found[upload_id, False] = ChangeKind(kind)
+        if kind != ChangeKind.DELETE:
+            found[upload_id, True] = ChangeKind(kind)
+    return found
+
+
 def _affected(wiki: str, title: str, at: datetime) -> tuple[ColumnElement[bool], ...]:
     """Only versions that were there when it happened: the old title may be in use again since."""
     return (UploadRow.wiki == wiki, UploadRow.current_title == title, UploadRow.logged_at <= at)

@@ -77,11 +77,12 @@ class Asked:
         group: The group; an empty string where none was asked for.
         created_at: When it was put up for review.
         label: What people agree on; None where they do not, or nobody decided.
-        blind: What those agree on who did not see the score.
-        unblinded: What the others agree on.
+        blind: What those agree on who saw neither the score nor a hint at another file.
+        hinted: What those agree on who saw a hint, but not the score.
+        unblinded: What those agree on who saw the score.
         decided_at: When the first decision was given; None where none was.
-        ayes: How many say that it is explicit.
-        noes: How many say that it is not.
+        ayes: How many say that it is explicit, those who saw a hint left out.
+        noes: How many say that it is not, likewise.
         looked_at: Whether there is any trusted verdict, `unsure` included.
         decisions: How many trusted verdicts were ever given on it.
     """
@@ -95,6 +96,7 @@ class Asked:
     created_at: datetime
     label: bool | None
     blind: bool | None
+    hinted: bool | None
     unblinded: bool | None
     decided_at: datetime | None
     ayes: int
@@ -230,6 +232,7 @@ def _votes(tx: Session, chosen: Selection) -> dict[int, list[CastVote]]:
         VerdictRow.revision_id,
         VerdictRow.id,
         VerdictRow.blind,
+        VerdictRow.hinted,
     ]
     found: dict[int, list[CastVote]] = {}
     statement = _asked(select(*columns), chosen, with_verdicts=True).where(VerdictRow.trusted)
@@ -240,9 +243,11 @@ def _votes(tx: Session, chosen: Selection) -> dict[int, list[CastVote]]:
 
 def _item(row: Any, votes: Sequence[CastVote]) -> Asked:
     _id, stratum, probability, score, label, bin_, group, created_at = row
-    codes = [vote.code for vote in latest_per_person(votes)] if len(votes) > 1 else [v.code for v in votes]
+    codes = _codes(votes)
     decided = [vote.given_at for vote in votes if vote.code is not VerdictCode.UNSURE]
-    each = [is_nsfw([code]) for code in codes]
+    # Whoever saw a hint was told what others think of such a file: that is no independent opinion.
+    own = [vote for vote in votes if not vote.hinted]
+    each = [is_nsfw([code]) for code in (codes if len(own) == len(votes) else _codes(own))]
     return Asked(
         stratum=stratum,
         probability=probability,
@@ -252,7 +257,8 @@ def _item(row: Any, votes: Sequence[CastVote]) -> Asked:
         group=str(group),
         created_at=created_at,
         label=is_nsfw(codes),
-        blind=_label([vote for vote in votes if vote.blind]),
+        blind=_label([vote for vote in votes if vote.uninfluenced]),
+        hinted=_label([vote for vote in votes if vote.blind and vote.hinted]),
         unblinded=_label([vote for vote in votes if not vote.blind]),
         decided_at=min(decided, default=None),
         ayes=each.count(True),
@@ -263,9 +269,11 @@ def _item(row: Any, votes: Sequence[CastVote]) -> Asked:
 
 
 def _label(votes: Sequence[CastVote]) -> bool | None:
-    if len(votes) <= 1:
-        return is_nsfw([vote.code for vote in votes])
-    return is_nsfw([vote.code for vote in latest_per_person(votes)])
+    return is_nsfw(_codes(votes))
+
+
+def _codes(votes: Sequence[CastVote]) -> list[VerdictCode]:
+    return [vote.code for vote in (latest_per_person(votes) if len(votes) > 1 else votes)]
 
 
 def _asked(statement: Select[Any], chosen: Selection, *, with_verdicts: bool = False) -> Select[Any]:

@@ -220,6 +220,7 @@ def _measures(name: str, chosen: _Set, flags: _Flags) -> Measures:
         precision_bounds=(none.precision.value, every.precision.value),
         recall_bounds=_ordered(recalls),
         blind=_estimated(flagged, flags, lambda item: _number(item.blind)).precision,
+        hinted=_estimated(flagged, flags, lambda item: _number(item.hinted)).precision,
         unblinded=_estimated(flagged, flags, lambda item: _number(item.unblinded)).precision,
         caveats=_caveats(chosen, flags, main),
     )

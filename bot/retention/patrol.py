@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.errors import BotError
-from bot.retention.hints import Asks
+from bot.retention.reuploads import Asks
 from storage import file_changes, kept_copies
 from storage.engine import Database
 from storage.errors import StoreError
