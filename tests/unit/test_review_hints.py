@@ -9,10 +9,12 @@ from bot.retention.reuploads import DeletedFiles
 from storage import file_changes, hints
 from storage.hash_index import Near
 from storage.values import ChangeKind, FileChange
+from tests import media
 from tests.fakes import DeletedFilesWiki
 from tests.review_items import item_id
 from tests.review_office import DAY, Office, opened
 from tests.storage_database import NOW, WIKI, upload
+from tests.unit.test_hints import NOWHERE, claimed, finder
 
 HINT = "|like=Photo 1.jpg|judged=nsfw-keep}}"
 
@@ -188,3 +190,16 @@ def test_pages_without_hints_ask_nothing_more(office: Office) -> None:
     office.pass_by()
     assert office.asks.requests == before + 1
     assert item_id(2) in office.ids()
+
+
+def test_a_near_copy_of_a_reviewed_picture_is_shown_with_its_hint(office: Office) -> None:
+    picture = media.photo(400, 300, seed=3)
+    for number, shown in ((1, picture), (2, picture.resize((300, 225))), (3, media.photo(400, 300, seed=8))):
+        office.put_up([number])
+        finder(office.database, shown).note_picture(claimed(number), NOWHERE, True, NOW)
+        office.pass_by()
+        if number == 1:
+            office.give("Ann", 1, "nsfw-keep")
+            office.pass_by()
+    assert office.line(2).endswith(HINT)
+    assert not office.row(3).shows_hint
