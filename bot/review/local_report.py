@@ -141,7 +141,7 @@ def render_wikitext(
     ]
     for item in items:
         told = [
-            f"<br />{before} {file_link(title)}{after}"
+            f"<br />{before} {file_link(title)}{after}".rstrip()
             for before, title, after in _told(hints.get(item.item_id, NO_HINT))
         ]
         cells = (
@@ -194,8 +194,9 @@ def _told(hint: Hint) -> Iterator[tuple[str, str, str]]:
         gone = ", and was deleted since" if hint.look_alike.deleted else ""
         judged = _JUDGED[hint.look_alike.verdict]
         yield "looks like", hint.look_alike.title, f", which was judged “{judged}”{gone}"
-    for title in hint.deleted_as[:1]:
-        yield "same bytes as", title, ", which was deleted"
+    if hint.deleted_as:
+        # Nobody asks here whether that name may still be told.
+        yield "has the bytes of a file that was deleted before", "", ""
 
 
 @cache
