@@ -35,7 +35,7 @@ from bot.media.locate import Locator
 from bot.monitoring import Health, Metrics, MonitoringServer
 from bot.pipeline import Collaborators, Pipeline
 from bot.quality import Quality
-from bot.retention.assembly import open_purger, open_scored
+from bot.retention.assembly import open_deleted, open_purger, open_scored
 from bot.retention.patrol import SuppressionPatrol
 from bot.review.templates import subpage
 from bot.sampling import open_sampler
@@ -156,6 +156,13 @@ class Daemon:
         api = Api(settings.api, settings.wiki.api_url, user_agent, self._stop)
         downloader = Downloader(settings.media, user_agent, self._stop)
         downloader.sweep()
+        wiki = None
+        if settings.review.enabled:
+            # Imported here: a daemon without a report needs no pywikibot.
+            from bot.review import assembly
+
+            wiki = assembly.connect(settings, log_in=not settings.review.dry_run, stop=self._stop)
+        deleted = open_deleted(settings, database, wiki, api)
         pipeline = Pipeline(
             Collaborators(
                 database,
@@ -165,7 +172,7 @@ class Daemon:
                 version_id,
                 settings.media.retry_after_s,
                 self.metrics,
-                open_scored(settings, database, scorer.pool, api),
+                open_scored(settings, database, scorer.pool, deleted),
                 sampler=open_sampler(settings.sampling),
             ),
             settings.pipeline,
@@ -173,11 +180,10 @@ class Daemon:
             threads=settings.decode.workers + settings.media.max_concurrent + SPARE_THREADS,
         )
         desk = None
-        if settings.review.enabled:
-            # Imported here: a daemon without a report needs no pywikibot.
-            from bot.review.assembly import open_desk
-
-            desk = open_desk(settings, api, database, self.metrics, self._stop, scorer.set_level)
+        if wiki is not None:
+            desk = assembly.open_desk(
+                settings, wiki, api, database, self.metrics, self._stop, scorer.set_level, deleted
+            )
         watch = subpage(settings.review.user) if desk is not None else None
         stream = UploadStream(settings.stream, settings.wiki, user_agent, self._stop, position, watch=watch)
         backfiller = Backfiller(api, database, settings, self.metrics, self._stop, stored=pipeline.notify)

@@ -17,7 +17,7 @@ from bot.review.local_report import write_report
 from bot.scoring import Scorer
 from bot.settings import Settings
 from bot.stream.eventstreams import UploadStream
-from storage import lease, reviews, status
+from storage import hints, lease, reviews, status
 from storage.engine import Database
 from storage.errors import LeaseHeld, StoreError
 from storage.values import Owner, StoreStatus
@@ -63,7 +63,7 @@ class Housekeeper:
         self._stop = stop
         self._on_status = on_status
         self._purger = purger
-        self._reported_flagged = -1
+        self._reported: object = None
 
     def run(self) -> None:
         """Do the chores until stopped, and the report once more at the end.
@@ -80,12 +80,12 @@ class Housekeeper:
                 if now >= next_lease:
                     next_lease = now + self._settings.pipeline.lease_ttl_s / 3
                     self._renew()
-                current = self._refresh_gauges()
+                self._refresh_gauges()
                 # Counting a store of millions takes a while: never spend more than a twentieth on it.
                 interval_s = max(GAUGE_INTERVAL_S, 20 * (time.monotonic() - now))
                 if stopping or now >= next_report:
                     next_report = now + self._settings.report.interval_s
-                    self._write_report(current)
+                    self._write_report()
                 self._purge()
             except LeaseHeld:
                 raise
@@ -105,7 +105,7 @@ class Housekeeper:
         if self._purger is not None:
             self._purger.round()
 
-    def _refresh_gauges(self) -> StoreStatus:
+    def _refresh_gauges(self) -> None:
         with self._database.read() as tx:
             current = status.snapshot(tx, datetime.now(UTC))
         self._metrics.queue_depth.set(current.pending + current.claimed)
@@ -116,17 +116,18 @@ class Housekeeper:
         self._metrics.model_busy_s.set(self._scorer.batcher.stats().busy_s)
         self._metrics.stream_connections.set(self._stream.connections)
         self._on_status(current)
-        return current
 
-    def _write_report(self, current: StoreStatus) -> None:
-        if current.flagged == self._reported_flagged:
-            return
+    def _write_report(self) -> None:
         with self._database.read() as tx:
             items = reviews.flagged(tx, self._settings.report.max_items)
+            known = hints.of_items(tx, [item.item_id for item in items])
+        if self._reported == (items, known):
+            return
         write_report(
             items,
             self._settings.report.directory,
             page_url=self._settings.wiki.page_url,
             generated_at=datetime.now(UTC),
+            hints=known,
         )
-        self._reported_flagged = current.flagged
+        self._reported = (items, known)

@@ -80,9 +80,15 @@ def _measures(whole: Measures) -> Table:
         note = "if all unsure and disputed files were harmless, or explicit"
         table.add_row("  precision then", _bounds(whole.precision_bounds), note)
         table.add_row("  recall then", _bounds(whole.recall_bounds), note)
-    if whole.blind.n and whole.unblinded.n:
-        table.add_row("  precision, blind", share(whole.blind), "by reviewers who did not see the score")
-        table.add_row("  precision, seen", share(whole.unblinded), "by reviewers who saw it")
+    influenced = [
+        ("hinted", whole.hinted, "by those who saw a hint at another file"),
+        ("seen", whole.unblinded, "by those who saw the score"),
+    ]
+    if any(estimate.n for _, estimate, _ in influenced):
+        table.add_row("  precision, blind", share(whole.blind), "by reviewers who saw neither score nor hint")
+        for name, estimate, whose in influenced:
+            if estimate.n:
+                table.add_row(f"  precision, {name}", share(estimate), whose)
     return table
 
 

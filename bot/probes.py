@@ -16,7 +16,7 @@ from bot.api import Api
 from bot.errors import BotError, ConfigError
 from bot.scoring import load_classifier, memory_limit_bytes
 from bot.settings import ROOT, Settings
-from classifier import predict
+from classifier import pdq, predict
 from classifier.engines import verification
 from classifier.engines.values import OnStep
 from classifier.engines.verification import EngineRow
@@ -165,6 +165,19 @@ def probe_folders(settings: Settings) -> Finding:
     return Finding("folders", free > LOW_DISK_BYTES, f"writable, {free / 1e9:.1f} GB free")
 
 
+def probe_hints(settings: Settings) -> Finding:
+    """Can rows tell what a picture looks like?
+
+    Args:
+        settings: Section `[retention]`.
+    """
+    if not settings.retention.near_duplicates:
+        return Finding("look-alikes", None, "off: retention.near_duplicates is false")
+    if not pdq.is_installed():
+        return Finding("look-alikes", None, "off: `pip install '.[duplicates]'` has the library for them")
+    return Finding("look-alikes", True, "scored pictures are compared with reviewed ones")
+
+
 ONLINE_PROBES: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
     ("user agent", probe_user_agent),
     ("wiki", probe_wiki),
@@ -189,6 +202,7 @@ def check(settings: Settings, *, online: bool = True, on_step: OnStep | None = N
     yield model
     if model.ok:
         yield from engines(settings)
+    yield probe_hints(settings)
     for what, probe in ONLINE_PROBES if online else ():
         yield _tried(what, partial(probe, settings))
     # Loads every decoder there is, which a daemon leaves to its workers.

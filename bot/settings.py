@@ -192,8 +192,10 @@ class RetentionSettings(Section):
     directory: Path
     side_px: Annotated[int, Field(ge=64, le=2048)] = Field(description="The longer side at most.")
     jpeg_quality: Annotated[int, Field(ge=1, le=95)]
-    near_duplicates: bool = Field(description="Hash every scored picture, and look for reviewed ones.")
-    reuploads: bool = Field(description="Look for deleted files with the same bytes, if the wiki allows.")
+    near_duplicates: bool = Field(
+        description="Compare scored pictures with reviewed ones, where pdqhash is installed."
+    )
+    reuploads: bool = Field(description="Look for deleted files with the bytes of what is put up for review.")
 
 
 class ReportSettings(Section):

@@ -66,6 +66,8 @@ def status_table(current: StoreStatus) -> Table:
     table.add_row("last day", f"{current.uploads_last_day} uploads")
     table.add_row("gaps", f"{current.open_gaps} to be filled; {current.missed_uploads} missed uploads found")
     table.add_row("model", current.last_model or "none yet")
+    for service, reason in current.refusals.items():
+        table.add_row("off", f"{escape(service)}: the wiki refuses it ({escape(reason)})")
     return table
 
 

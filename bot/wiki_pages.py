@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from bot.api import ApiError
 from bot.backoff import jittered
@@ -160,6 +160,21 @@ class WikiPages(ReviewWiki):
     def max_page_bytes(self) -> int:
         """The wiki's `maxarticlesize` in bytes."""
         return self._max_page_bytes
+
+    def query(self, params: Mapping[str, str | int]) -> Mapping[str, Any]:
+        """Ask `action=query` once, as the bot's account; as `bot.api.Api.query`.
+
+        Args:
+            params: Without format and assertions.
+
+        Returns:
+            The whole answer.
+
+        Raises:
+            ApiError: The API refused it for good.
+            ServiceDown: Transient.
+        """
+        return self._patience.insist(lambda: self._session.ask({"action": "query", **params}))
 
     def read(self, titles: Sequence[str]) -> Mapping[str, PageText]:
         """Read pages, 50 a request; see `ReviewWiki.read`."""

@@ -84,11 +84,13 @@ class ReviewNumbers:
         low: Lower end of its interval.
         high: Upper end of its interval.
         n: Flagged items with an agreed label.
-        n_blind: Flagged items labelled by people who did not see the score.
-        n_unblinded: Flagged items labelled by people who saw it; an item can be among both.
+        n_blind: Flagged items labelled by people who saw neither the score nor a hint at another file.
+        n_hinted: Flagged items labelled by people who did not see the score, but a hint.
+        n_unblinded: Flagged items labelled by people who saw the score; an item can be among all three.
         n_unresolved: Flagged items that were looked at, and left disputed as to their label, or unsure.
         blind: Precision by the blind verdicts alone.
-        unblinded: Precision by the others alone.
+        hinted: Precision by those given beside a hint alone.
+        unblinded: Precision by those given beside the score alone.
         if_none: Precision if every unresolved item were harmless: the bound below.
         if_all: Precision if every unresolved item were explicit: the bound above.
     """
@@ -103,9 +105,11 @@ class ReviewNumbers:
     high: float
     n: int
     n_blind: int
+    n_hinted: int
     n_unblinded: int
     n_unresolved: int
     blind: Estimate
+    hinted: Estimate
     unblinded: Estimate
     if_none: Estimate
     if_all: Estimate
@@ -165,7 +169,8 @@ def numbers(tx: Session, now: datetime, days: float = 30) -> ReviewNumbers:
     """
     since = now - timedelta(days=days)
     items = _voted(tx, since)
-    blind = _labelled(items, lambda vote: vote.blind)
+    blind = _labelled(items, lambda vote: vote.uninfluenced)
+    hinted = _labelled(items, lambda vote: vote.blind and vote.hinted)
     unblinded = _labelled(items, lambda vote: not vote.blind)
     labelled = _labelled(items, lambda _vote: True)
     unresolved = [item.probability for item in items if _label(item.votes) is None]
@@ -183,9 +188,11 @@ def numbers(tx: Session, now: datetime, days: float = 30) -> ReviewNumbers:
         high=precision.high,
         n=precision.n,
         n_blind=len(blind),
+        n_hinted=len(hinted),
         n_unblinded=len(unblinded),
         n_unresolved=len(unresolved),
         blind=weighted_share(blind),
+        hinted=weighted_share(hinted),
         unblinded=weighted_share(unblinded),
         if_none=weighted_share([*labelled, *(Labelled(False, p) for p in unresolved)]),
         if_all=weighted_share([*labelled, *(Labelled(True, p) for p in unresolved)]),
@@ -211,6 +218,7 @@ def _voted(tx: Session, since: datetime) -> list[_Voted]:
             VerdictRow.revision_id,
             VerdictRow.id,
             VerdictRow.blind,
+            VerdictRow.hinted,
         )
         .join_from(ReviewItemRow, VerdictRow, VerdictRow.review_item_id == ReviewItemRow.id)
         .where(
@@ -221,9 +229,9 @@ def _voted(tx: Session, since: datetime) -> list[_Voted]:
     )
     probabilities: dict[int, float] = {}
     votes: dict[int, list[CastVote]] = {}
-    for row_id, probability, code, author, author_id, given_at, revision_id, verdict_id, blind in rows:
+    for row_id, probability, code, *vote_columns in rows:
         probabilities[row_id] = probability
-        vote = CastVote(VerdictCode(code), author, author_id, given_at, revision_id, verdict_id, blind)
+        vote = CastVote(VerdictCode(code), *vote_columns)
         votes.setdefault(row_id, []).append(vote)
     return [_Voted(probabilities[row_id], given) for row_id, given in votes.items()]
 

@@ -146,6 +146,17 @@ class FileMarkRow(Base):
     noted_at: Mapped[datetime]
 
 
+class RefusalRow(Base):
+    """What the wiki does not let us do at present, and what it said."""
+
+    __tablename__ = "refusal"
+    __table_args__ = (TABLE_OPTIONS,)
+
+    service: Mapped[str] = mapped_column(Code, primary_key=True)
+    reason: Mapped[str] = mapped_column(CleanText)
+    refused_at: Mapped[datetime]
+
+
 APPEND_ONLY: tuple[type[Base], ...] = (PurgeRow, ModelStandingRow)
 
 

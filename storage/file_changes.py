@@ -16,6 +16,8 @@ from storage.review_values import FileSignal
 from storage.tables import FileChangeRow, FileChangeUploadRow, ReviewItemRow, UploadRow
 from storage.values import ChangeKind, FileChange
 
+_UPLOAD_BITS = 40
+"""More uploads than there will ever be; above them there is room to count."""
 WEAK_SIGNALS = (ChangeKind.DELETE, ChangeKind.RESTORE, ChangeKind.SUPPRESS)
 
 
@@ -39,8 +41,9 @@ def apply(tx: Session, changes: Sequence[FileChange], now: datetime) -> int:
 def note_suppressed(tx: Session, wiki: str, title: str, seen_at: datetime, now: datetime) -> bool:
     """Store that a known file was found suppressed (the API says `filehidden` or `suppressed`).
 
-    Suppressions stand in no public log, so this one has no log id. It takes the negated row id of the newest
-    upload concerned, which no log entry has: finding the same file suppressed again changes nothing.
+    Suppressions stand in no public log, so this one has no log id. It takes a negative one, made of the row
+    id of the newest upload concerned and of how often that was suppressed and restored before: finding the
+    same file still suppressed changes nothing.
 
     Args:
         tx: A session of `Database.transaction()`.
@@ -60,7 +63,19 @@ def note_suppressed(tx: Session, wiki: str, title: str, seen_at: datetime, now: 
     )
     if newest is None:
         return False
-    return _apply_one(tx, FileChange(wiki, -newest, ChangeKind.SUPPRESS, title, None, None, seen_at), now)
+    before = tx.scalars(
+        select(FileChangeRow.kind)
+        .join(FileChangeUploadRow, FileChangeUploadRow.file_change_id == FileChangeRow.id)
+        .where(
+            FileChangeUploadRow.upload_id == newest,
+            FileChangeRow.kind.in_((ChangeKind.SUPPRESS.value, ChangeKind.RESTORE.value)),
+        )
+        .order_by(FileChangeRow.logged_at, FileChangeRow.log_id)
+    ).all()
+    if before and before[-1] == ChangeKind.SUPPRESS:
+        return False
+    log_id = -(newest + (before.count(ChangeKind.SUPPRESS.value) << _UPLOAD_BITS))
+    return _apply_one(tx, FileChange(wiki, log_id, ChangeKind.SUPPRESS, title, None, None, seen_at), now)
 
 
 def signals_of(tx: Session, item_id: str) -> list[FileSignal]:
@@ -81,6 +96,35 @@ def signals_of(tx: Session, item_id: str) -> list[FileSignal]:
         .order_by(FileChangeRow.logged_at, FileChangeRow.log_id)
     )
     return [FileSignal(ChangeKind(kind), title, user, at) for kind, title, user, at in rows]
+
+
+def latest(tx: Session, chosen: ColumnElement[bool]) -> dict[tuple[int, bool], ChangeKind]:
+    """What was done last to reviewed files, for the other modules of this package.
+
+    Args:
+        tx: Any session of the database.
+        chosen: Which review items.
+
+    Returns:
+        By row id of the upload, the latest of deletion and restoration (False) and of suppression and
+        restoration (True).
+    """
+    rows = tx.execute(
+        select(FileChangeUploadRow.upload_id, FileChangeRow.kind)
+        .join_from(
+            ReviewItemRow, FileChangeUploadRow, FileChangeUploadRow.upload_id == ReviewItemRow.upload_id
+        )
+        .join(FileChangeRow, FileChangeRow.id == FileChangeUploadRow.file_change_id)
+        .where(chosen, FileChangeRow.kind.in_(WEAK_SIGNALS))
+        .order_by(FileChangeRow.logged_at, FileChangeRow.log_id)
+    )
+    found: dict[tuple[int, bool], ChangeKind] = {}
+    for upload_id, kind in rows:
+        if kind != ChangeKind.SUPPRESS:
+            found[upload_id, False] = ChangeKind(kind)
+        if kind != ChangeKind.DELETE:
+            found[upload_id, True] = ChangeKind(kind)
+    return found
 
 
 def _affected(wiki: str, title: str, at: datetime) -> tuple[ColumnElement[bool], ...]:

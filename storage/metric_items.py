@@ -41,11 +41,12 @@ class Asked:
         groups: Its group; an empty string where none was asked for.
         created_at: When it was put up for review, as aware datetimes.
         labels: What people agree on, 1.0 explicit and 0.0 harmless; NaN where they do not, or nobody decided.
-        blind: What those agree on who did not see the score.
-        unblinded: What the others agree on.
+        blind: What those agree on who saw neither the score nor a hint at another file.
+        hinted: What those agree on who saw a hint, but not the score.
+        unblinded: What those agree on who saw the score.
         decided_at: When the first decision was given; None where none was.
-        ayes: How many say that it is explicit.
-        noes: How many say that it is not.
+        ayes: How many say that it is explicit, those who saw a hint left out.
+        noes: How many say that it is not, likewise.
         decisions: How many trusted verdicts were ever given on it, `unsure` included.
     """
 
@@ -58,6 +59,7 @@ class Asked:
     created_at: NDArray[np.object_]
     labels: Floats
     blind: Floats
+    hinted: Floats
     unblinded: Floats
     decided_at: NDArray[np.object_]
     ayes: NDArray[np.int64]
@@ -91,6 +93,7 @@ _TYPES: tuple[Any, ...] = (
     np.int64,
     np.str_,
     np.object_,
+    np.float64,
     np.float64,
     np.float64,
     np.float64,
@@ -149,7 +152,7 @@ def _stream(tx: Session, statement: Select[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _votes(tx: Session, chosen: Selection) -> dict[int, list[Any]]:
-    """Trusted verdicts by item: code, author, author's id, time, revision, row id, whether blind."""
+    """Trusted verdicts by item: code, author, author's id, time, revision, row id, blind, hinted."""
     columns: list[Any] = [
         VerdictRow.review_item_id,
         VerdictRow.code,
@@ -159,6 +162,7 @@ def _votes(tx: Session, chosen: Selection) -> dict[int, list[Any]]:
         VerdictRow.revision_id,
         VerdictRow.id,
         VerdictRow.blind,
+        VerdictRow.hinted,
     ]
     found: dict[int, list[Any]] = {}
     # Whatever tells the items apart is read with them, and may take a pass over all uploads.
@@ -169,7 +173,7 @@ def _votes(tx: Session, chosen: Selection) -> dict[int, list[Any]]:
     return found
 
 
-Outcome = tuple[float, float, float, datetime | None, int, int, int]
+Outcome = tuple[float, float, float, float, datetime | None, int, int, int]
 """The last columns of `Asked`, from `labels` on."""
 
 
@@ -183,24 +187,28 @@ def come_to(votes: Sequence[Any]) -> Outcome:
         The item's last columns.
     """
     if not votes:
-        return (np.nan, np.nan, np.nan, None, 0, 0, 0)
+        return (np.nan, np.nan, np.nan, np.nan, None, 0, 0, 0)
     if len(votes) > 1:
         return _of_several([CastVote(VerdictCode(code), *rest) for code, *rest in votes])
-    code, _author, _author_id, given_at, _revision, _id, blind = votes[0]
+    code, _author, _author_id, given_at, _revision, _id, blind, hinted = votes[0]
     label = _OF_ONE[code]
     if label != label:  # NaN: unsure
-        return (label, label, label, None, 0, 0, 1)
-    ayes = int(label)
-    seen = (label, np.nan) if blind else (np.nan, label)
-    return (label, *seen, given_at, ayes, 1 - ayes, 1)
+        return (label, label, label, label, None, 0, 0, 1)
+    blindly = label if blind and not hinted else np.nan
+    by_hint = label if blind and hinted else np.nan
+    seeing = np.nan if blind else label
+    ayes, noes = (0, 0) if hinted else (int(label), 1 - int(label))
+    return (label, blindly, by_hint, seeing, given_at, ayes, noes, 1)
 
 
 def _of_several(votes: Sequence[CastVote]) -> Outcome:
-    codes = [vote.code for vote in latest_per_person(votes)]
-    each = [is_nsfw([code]) for code in codes]
+    # Whoever saw a hint was told what others think of such a file: that is no independent opinion.
+    own = latest_per_person([vote for vote in votes if not vote.hinted])
+    each = [is_nsfw([vote.code]) for vote in own]
     return (
-        _number(is_nsfw(codes)),
-        _label([vote for vote in votes if vote.blind]),
+        _label(votes),
+        _label([vote for vote in votes if vote.uninfluenced]),
+        _label([vote for vote in votes if vote.blind and vote.hinted]),
         _label([vote for vote in votes if not vote.blind]),
         min((vote.given_at for vote in votes if vote.code is not VerdictCode.UNSURE), default=None),
         each.count(True),

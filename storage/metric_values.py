@@ -87,8 +87,9 @@ class Measures:
         prevalence: Share of all that is explicit.
         precision_bounds: Precision with all unresolved ones harmless, and all explicit.
         recall_bounds: Recall likewise, the lower first.
-        blind: Precision by the verdicts of those who did not see the score.
-        unblinded: Precision by the others'.
+        blind: Precision by the verdicts of those who saw neither the score nor a hint at another file.
+        hinted: Precision by the verdicts of those who saw a hint, but not the score.
+        unblinded: Precision by the verdicts of those who saw the score.
         caveats: What the numbers cannot say, one sentence each.
     """
 
@@ -105,6 +106,7 @@ class Measures:
     precision_bounds: tuple[float | None, float | None]
     recall_bounds: tuple[float | None, float | None]
     blind: Estimate
+    hinted: Estimate
     unblinded: Estimate
     caveats: Sequence[str] = ()
 

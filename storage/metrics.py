@@ -208,6 +208,7 @@ def _measures(name: str, chosen: _Set, flags: _Flags) -> Measures:
         precision_bounds=(none.precision.value, every.precision.value),
         recall_bounds=_ordered(recalls),
         blind=_estimated(shown, flags, shown.asked.blind).precision,
+        hinted=_estimated(shown, flags, shown.asked.hinted).precision,
         unblinded=_estimated(shown, flags, shown.asked.unblinded).precision,
         caveats=_caveats(chosen, flags, main),
     )

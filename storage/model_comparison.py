@@ -158,7 +158,7 @@ def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[
     wanted = [] if since is None else [ReviewItemRow.created_at >= since]
     wanted += [] if until is None else [ReviewItemRow.created_at < until]
     votes: dict[int, list[CastVote]] = {}
-    for item_id, code, author, author_id, given_at, revision_id, row_id, blind in tx.execute(
+    for item_id, code, author, author_id, given_at, revision_id, row_id, blind, hinted in tx.execute(
         select(
             VerdictRow.review_item_id,
             VerdictRow.code,
@@ -168,11 +168,12 @@ def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[
             VerdictRow.revision_id,
             VerdictRow.id,
             VerdictRow.blind,
+            VerdictRow.hinted,
         )
         .join(ReviewItemRow, ReviewItemRow.id == VerdictRow.review_item_id)
         .where(VerdictRow.trusted, *wanted)
     ):
-        vote = CastVote(VerdictCode(code), author, author_id, given_at, revision_id, row_id, blind)
+        vote = CastVote(VerdictCode(code), author, author_id, given_at, revision_id, row_id, blind, hinted)
         votes.setdefault(item_id, []).append(vote)
     rows = tx.execute(
         select(

@@ -1,66 +1,14 @@
-"""The perceptual hashes of scored pictures, and hints beside uploads: something like it is known already.
+"""The perceptual hashes of scored pictures, by which look-alikes are found; see `storage.hints`."""
 
-A hint is never a label: it is shown to people, and no estimate looks at it.
-"""
-
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from storage import reviews
-from storage.feedback_tables import FileMarkRow, PictureHashRow
+from storage.feedback_tables import PictureHashRow
 from storage.insertion import insert_new
-from storage.review_values import VerdictCode
-from storage.standing import is_nsfw, standing_of
-from storage.tables import ReviewItemRow, UploadRow
-
-_AT_ONCE = 500
-
-
-class MarkKind(StrEnum):
-    """What a hint says."""
-
-    NEAR_DUPLICATE = "near_duplicate"
-    REUPLOAD_OF_DELETED = "reupload_of_deleted"
-
-
-@dataclass(frozen=True, slots=True)
-class KnownPicture:
-    """A reviewed upload on which trusted people agree.
-
-    Attributes:
-        upload_id: Row id of the upload.
-        item_id: Public id of its review item.
-        title: Its present title.
-        verdict: The latest of the verdicts that stand.
-        nsfw: What they come to.
-    """
-
-    upload_id: int
-    item_id: str
-    title: str
-    verdict: VerdictCode
-    nsfw: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A hint beside an upload.
-
-    Attributes:
-        kind: What it says.
-        detail: Plain JSON values; see `bot.retention.hints`.
-        noted_at: When it was found.
-    """
-
-    kind: MarkKind
-    detail: Mapping[str, Any]
-    noted_at: datetime
+from storage.tables import FileChangeRow, FileChangeUploadRow, ReviewItemRow
+from storage.values import ChangeKind
 
 
 def add(tx: Session, upload_id: int, pdq: bytes, quality: int, now: datetime) -> bool:
@@ -99,67 +47,24 @@ def reviewed(tx: Session, min_quality: int) -> tuple[list[int], bytes]:
     return [upload_id for upload_id, _ in rows], b"".join(pdq for _, pdq in rows)
 
 
-def known(tx: Session, upload_ids: Collection[int]) -> dict[int, KnownPicture]:
-    """What trusted people agree on; disputed and undecided items are left out.
-
-    Args:
-        tx: Any session of the database.
-        upload_ids: Row ids of uploads.
-
-    Returns:
-        By row id of the upload.
-    """
-    ids = sorted(upload_ids)
-    found: dict[int, KnownPicture] = {}
-    for begin in range(0, len(ids), _AT_ONCE):
-        rows = tx.execute(
-            select(ReviewItemRow.id, ReviewItemRow.item_id, UploadRow.id, UploadRow.current_title)
-            .join(UploadRow, UploadRow.id == ReviewItemRow.upload_id)
-            .where(ReviewItemRow.upload_id.in_(ids[begin : begin + _AT_ONCE]))
-        ).all()
-        verdicts = reviews.verdicts_by_row(tx, [row_id for row_id, *_ in rows])
-        for row_id, item_id, upload_id, title in rows:
-            standing = standing_of(verdicts.get(row_id, ()))
-            nsfw = is_nsfw([vote.code for vote in standing.votes])
-            if nsfw is not None and standing.verdict is not None:
-                found[upload_id] = KnownPicture(upload_id, item_id, title, standing.verdict.code, nsfw)
-    return found
-
-
-def mark(tx: Session, upload_id: int, kind: MarkKind, detail: Mapping[str, Any], now: datetime) -> bool:
-    """Store a hint; the first one of a kind stays.
+def forget_suppressed(tx: Session) -> int:
+    """Remove the hashes of what the wiki suppressed, which can be no hint any more.
 
     Args:
         tx: A session of `Database.transaction()`.
-        upload_id: Row id of the upload.
-        kind: What it says.
-        detail: Plain JSON values.
-        now: The present.
 
     Returns:
-        Whether it is new.
+        How many there were.
     """
-    row = {"upload_id": upload_id, "kind": kind.value, "detail": dict(detail), "noted_at": now}
-    return insert_new(tx, FileMarkRow, [row]) == 1
-
-
-def marks_of(tx: Session, upload_ids: Sequence[int]) -> dict[int, list[Mark]]:
-    """The hints beside uploads.
-
-    Args:
-        tx: Any session of the database.
-        upload_ids: Row ids, some hundreds at most.
-
-    Returns:
-        By row id of the upload; those without a hint are left out.
-    """
-    rows = tx.scalars(
-        select(FileMarkRow).where(FileMarkRow.upload_id.in_(upload_ids)).order_by(FileMarkRow.id)
+    suppressed = (
+        select(FileChangeUploadRow.upload_id)
+        .join(FileChangeRow, FileChangeRow.id == FileChangeUploadRow.file_change_id)
+        .where(FileChangeRow.kind == ChangeKind.SUPPRESS.value)
     )
-    found: dict[int, list[Mark]] = {}
-    for row in rows:
-        found.setdefault(row.upload_id, []).append(Mark(MarkKind(row.kind), row.detail, row.noted_at))
-    return found
+    ids = tx.scalars(select(PictureHashRow.upload_id).where(PictureHashRow.upload_id.in_(suppressed))).all()
+    if ids:
+        tx.execute(delete(PictureHashRow).where(PictureHashRow.upload_id.in_(ids)))
+    return len(ids)
 
 
-__all__ = ["KnownPicture", "Mark", "MarkKind", "add", "known", "mark", "marks_of", "reviewed"]
+__all__ = ["add", "forget_suppressed", "reviewed"]

@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, aliased
 
-from storage import reviews
-from storage.review_values import ReviewEntry, Standing
+from storage import file_changes, hints, reviews
+from storage.review_values import NO_HINT, ReviewEntry, Standing
 from storage.standing import standing_of
 from storage.tables import (
     ClassificationRow,
-    FileChangeRow,
-    FileChangeUploadRow,
     ReviewItemRow,
     ReviewPageRow,
     UploadRow,
@@ -35,7 +33,8 @@ def load(tx: Session, row_ids: Sequence[int]) -> list[ReviewEntry]:
     """
     chosen = ReviewItemRow.id.in_(row_ids)
     verdicts = reviews.verdicts_by_row(tx, row_ids)
-    changes = _last_changes(tx, chosen)
+    changes = file_changes.latest(tx, chosen)
+    found_hints = hints.load(tx, chosen)
     overwritten = _overwritten(tx, chosen)
     flagged = _flagged_by_uploader(tx, chosen)
     found = {
@@ -58,6 +57,8 @@ def load(tx: Session, row_ids: Sequence[int]) -> list[ReviewEntry]:
             suppressed=changes.get((upload.id, True)) is ChangeKind.SUPPRESS,
             overwritten=upload.id in overwritten,
             page_title=page_title,
+            sha1=upload.sha1,
+            hint=found_hints.get(upload.id, NO_HINT),
         )
         for item, upload, score, worst, scored_at, page_title in tx.execute(
             select(
@@ -75,27 +76,6 @@ def load(tx: Session, row_ids: Sequence[int]) -> list[ReviewEntry]:
         )
     }
     return [found[row_id] for row_id in row_ids if row_id in found]
-
-
-def _last_changes(tx: Session, chosen: ColumnElement[bool]) -> dict[tuple[int, bool], ChangeKind]:
-    """By upload, the latest of deletion and restoration (False) and of suppression and restoration (True)."""
-    kinds = (ChangeKind.DELETE, ChangeKind.RESTORE, ChangeKind.SUPPRESS)
-    rows = tx.execute(
-        select(FileChangeUploadRow.upload_id, FileChangeRow.kind)
-        .join_from(
-            ReviewItemRow, FileChangeUploadRow, FileChangeUploadRow.upload_id == ReviewItemRow.upload_id
-        )
-        .join(FileChangeRow, FileChangeRow.id == FileChangeUploadRow.file_change_id)
-        .where(chosen, FileChangeRow.kind.in_(kinds))
-        .order_by(FileChangeRow.logged_at, FileChangeRow.log_id)
-    )
-    latest: dict[tuple[int, bool], ChangeKind] = {}
-    for upload_id, kind in rows:
-        if kind != ChangeKind.SUPPRESS:
-            latest[upload_id, False] = ChangeKind(kind)
-        if kind != ChangeKind.DELETE:
-            latest[upload_id, True] = ChangeKind(kind)
-    return latest
 
 
 def _overwritten(tx: Session, chosen: ColumnElement[bool]) -> set[int]:

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from storage import review_entries, reviews
+from storage import export, review_entries, reviews
 from storage.review_values import PageState, ReviewEntry, Verdict
-from storage.tables import ReviewItemRow, ReviewPageRow
+from storage.tables import ReviewItemRow, ReviewPageRow, UploadRow
 
 _IDS_A_QUERY = 500
 """Whoever edits a page decides how many ids are on it; databases limit the length of a statement."""
@@ -72,6 +72,29 @@ def homes(tx: Session, wiki: str, item_ids: Collection[str]) -> dict[str, str]:
             )
         )
     }
+
+
+def titles(tx: Session, wiki: str, after_row_id: int, limit: int) -> list[tuple[int, str]]:
+    """The files of review items, page after page.
+
+    Args:
+        tx: Any session of the database.
+        wiki: Database name of the files' wiki.
+        after_row_id: The last row id of the page before.
+        limit: At most so many.
+
+    Returns:
+        Row id of the item and present title of its file, empty where that is suppressed.
+    """
+    gone = export.suppressed(tx).upload_ids
+    rows = tx.execute(
+        select(ReviewItemRow.id, UploadRow.id, UploadRow.current_title)
+        .join(UploadRow, UploadRow.id == ReviewItemRow.upload_id)
+        .where(ReviewItemRow.id > after_row_id, UploadRow.wiki == wiki)
+        .order_by(ReviewItemRow.id)
+        .limit(limit)
+    )
+    return [(row_id, "" if upload_id in gone else title) for row_id, upload_id, title in rows]
 
 
 def _row_ids(tx: Session, item_ids: Collection[str]) -> Iterator[Sequence[int]]:

@@ -64,6 +64,7 @@ class Verdict:
         revision_id: The revision that introduced it; None on the console.
         given_at: Time of that revision.
         source: Wiki or console.
+        hinted: Whether a hint at another file stood beside the row.
         id: Row id; None before it is stored.
         supersedes_id: Row id of the same person's verdict before this one.
         recorded_at: When we stored it; None before.
@@ -81,6 +82,7 @@ class Verdict:
     revision_id: int | None
     given_at: datetime
     source: VerdictSource
+    hinted: bool = False
     id: int | None = None
     supersedes_id: int | None = None
     recorded_at: datetime | None = None
@@ -138,6 +140,40 @@ class FileSignal:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAlike:
+    """A reviewed file that another one looks like, as it stands now.
+
+    Attributes:
+        title: Its present title.
+        verdict: What all who decided say.
+        deleted: Whether the latest log entry about it is a deletion.
+    """
+
+    title: str
+    verdict: VerdictCode
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What is known of files like an upload: shown to people, never a label.
+
+    Attributes:
+        look_alike: The nearest reviewed file that it looks like; None where there is none.
+        deleted_as: Titles of deleted files with the same bytes.
+    """
+
+    look_alike: LookAlike | None = None
+    deleted_as: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.look_alike is not None or bool(self.deleted_as)
+
+
+NO_HINT = Hint()
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewEntry:
     """All that a row on a report page needs from the store.
 
@@ -159,6 +195,8 @@ class ReviewEntry:
         suppressed: Whether it was found suppressed after it was last restored.
         overwritten: Whether a later upload under its title has other bytes.
         page_title: The report page it was placed on; None before.
+        sha1: Of its bytes, in base 36; None where unknown.
+        hint: What is known of files like it.
     """
 
     item_id: str
@@ -177,6 +215,8 @@ class ReviewEntry:
     suppressed: bool
     overwritten: bool
     page_title: str | None
+    sha1: str | None = None
+    hint: Hint = NO_HINT
 
     @property
     def state(self) -> ReviewState:

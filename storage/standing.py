@@ -51,7 +51,7 @@ class Vote(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CastVote:
-    """A verdict as queries over many items read it: what the rule needs, and whether it was blind."""
+    """A verdict as queries over many items read it: what the rule needs, and what its author had seen."""
 
     code: VerdictCode
     author: str
@@ -60,6 +60,12 @@ class CastVote:
     revision_id: int | None
     id: int
     blind: bool
+    hinted: bool
+
+    @property
+    def uninfluenced(self) -> bool:
+        """Whether its author saw neither score and reason nor a hint."""
+        return self.blind and not self.hinted
 
 
 VoteT = TypeVar("VoteT", bound=Vote)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from storage import gaps, lease, models, positions, uploads
+from storage import gaps, lease, models, positions, refusals, uploads
 from storage.tables import CLAIMED, DONE, PENDING, SCORED, ReviewItemRow, UploadRow
 from storage.values import ReviewReason, StoreStatus
 
@@ -46,6 +46,7 @@ def snapshot(tx: Session, now: datetime) -> StoreStatus:
         uploads_last_hour=_received_since(tx, now - timedelta(hours=1)),
         uploads_last_day=_received_since(tx, now - timedelta(days=1)),
         daemon=lease.current(tx),
+        refusals=refusals.standing(tx),
     )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     event,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, ORMExecuteState, Session, mapped_column
 
@@ -295,6 +296,7 @@ class VerdictRow(Base):
     trusted: Mapped[bool]
     untrusted_reason: Mapped[str | None] = mapped_column(Code)
     blind: Mapped[bool]
+    hinted: Mapped[bool] = mapped_column(server_default=false())
     revision_id: Mapped[int | None] = mapped_column(BigInteger)
     given_at: Mapped[datetime]
     recorded_at: Mapped[datetime]

@@ -352,6 +352,7 @@ class StoreStatus:
         uploads_last_hour: Uploads stored in the last hour.
         uploads_last_day: Uploads stored in the last 24 hours.
         daemon: The lease, where a daemon holds one.
+        refusals: What the wiki does not let us do, with what it said.
     """
 
     pending: int
@@ -369,6 +370,7 @@ class StoreStatus:
     uploads_last_hour: int
     uploads_last_day: int
     daemon: Lease | None
+    refusals: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def total(self) -> int:

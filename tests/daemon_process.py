@@ -23,6 +23,8 @@ SHORT_WAITS: dict[str, Any] = {
     "pipeline": {"poll_interval_s": 0.2},
     # What is put up for review is planned to the last item; draws have tests of their own.
     "sampling": {"enabled": False},
+    # So do hints at other files.
+    "retention": {"near_duplicates": False, "reuploads": False},
     "report": {"interval_s": 1},
     "monitoring": {"port": 0},
     "log": {"level": "INFO", "format": "json"},

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bot.errors import BotError
 from bot.upload import Downloaded, DownloadedPart, Part, Rendition
@@ -86,3 +87,34 @@ def scores(value: float | Exception) -> Callable[[Sequence[MediaPart]], MediaSco
         return media_score(value)
 
     return score
+
+
+class DeletedFilesWiki:
+    """A wiki in which the same bytes were always deleted under the same titles.
+
+    Attributes:
+        titles: Under which the bytes were deleted.
+        unlogged: Those of them that no public log tells of.
+        hidden: Those whose log entries are hidden.
+        failure: Raised in place of an answer.
+        asked: Every question.
+    """
+
+    def __init__(self, titles: Sequence[str] = (), *, failure: BotError | None = None) -> None:
+        self.titles, self.failure = list(titles), failure
+        self.unlogged: set[str] = set()
+        self.hidden: set[str] = set()
+        self.asked: list[Mapping[str, str | int]] = []
+
+    def query(self, params: Mapping[str, str | int]) -> Mapping[str, Any]:
+        """Answer as the action API does in `formatversion=2`."""
+        self.asked.append(params)
+        if self.failure is not None:
+            raise self.failure
+        if params["list"] == "filearchive":
+            return {"query": {"filearchive": [{"title": title} for title in self.titles]}}
+        title = str(params["letitle"])
+        if title not in self.titles or title in self.unlogged:
+            return {"query": {"logevents": []}}
+        event = {"title": title, "type": "delete"} | ({"actionhidden": True} if title in self.hidden else {})
+        return {"query": {"logevents": [event]}}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.monitoring import Metrics
+from bot.review.context import FindsDeleted
 from bot.review.control import ConfigReading, WikiConfig
 from bot.review.messages import load_messages
 from bot.review.report import Publisher
@@ -44,6 +45,7 @@ class Office:
         self.database = database
         self.wiki = wiki or FakeWiki()
         self.asks = FakeAsks()
+        self.deleted: FindsDeleted | None = None
         self.now = NOW
         self.settings = review_settings(**changes)
         self.metrics = Metrics()
@@ -65,6 +67,7 @@ class Office:
             self.settings,
             load_messages("en"),
             self.metrics,
+            deleted=self.deleted,
             clock=self.clock,
         )
         groups = self.settings.trusted_groups

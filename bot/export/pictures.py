@@ -14,6 +14,8 @@ from storage.export import ExportItem
 Origin = Literal["kept", "earlier", "fetched"]
 MAX_PICTURE_BYTES = 64 << 20
 NOT_KEPT = "not_kept"
+HIDDEN = "hidden"
+"""The wiki hides the version that was scored: it is not even listed."""
 SUFFIXES: Mapping[str, str] = {
     "image/jpeg": ".jpg",
     "image/png": ".png",
@@ -151,6 +153,7 @@ def read_bounded(path: Path) -> bytes | None:
 
 
 __all__ = [
+    "HIDDEN",
     "MAX_PICTURE_BYTES",
     "NOT_KEPT",
     "SUFFIXES",

@@ -22,7 +22,7 @@ from bot.export import private, sampling
 from bot.export.card import CardFacts, Tally, card
 from bot.export.folder import NOTES, WITHDRAWN, Earlier, EarlierPictures, ExportFolder, Notes
 from bot.export.formats import Format, Writers
-from bot.export.pictures import FirstOf, NoPicture, Pictures
+from bot.export.pictures import HIDDEN, FirstOf, NoPicture, Pictures
 from bot.export.record import Teller
 from bot.export.splits import SplitPlan
 from storage import export
@@ -303,6 +303,9 @@ class _Pass:
         found = pictures.open(item)
         if same and isinstance(found, NoPicture):
             self.exported.unchanged += 1
+            return
+        if isinstance(found, NoPicture) and found.code == HIDDEN:
+            self.exported.suppressed += 1  # the wiki says so before anybody else has noticed
             return
         where = None
         if isinstance(found, NoPicture):

@@ -1,8 +1,9 @@
-"""Ask the wiki whether files of which we keep a picture were suppressed meanwhile.
+"""Ask the wiki whether files that we keep something of were suppressed meanwhile.
 
 Suppressions stand in no public log, and report pages are looked at only while they are open; so whoever keeps
 pictures has to ask. What is found is noted as a change of the file, and the next round of the housekeeping
-removes the pictures, about a second later.
+removes the pictures, about a second later. Files whose pictures are gone are still named, in exports and in
+hints: every round asks about some hundreds of those as well, and begins anew at the end.
 """
 
 import logging
@@ -12,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.errors import BotError
-from bot.retention.hints import Asks
-from storage import file_changes, kept_copies
+from bot.retention.reuploads import Asks
+from storage import file_changes, kept_copies, review_lookup
 from storage.engine import Database
 from storage.errors import StoreError
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 600.0
 TITLES_A_QUESTION = 50
+REVIEWED_A_ROUND = 500
+"""Of the files that people were ever asked about: 72,000 a day, in ten questions a round."""
 
 
 class SuppressionPatrol:
@@ -42,6 +45,7 @@ class SuppressionPatrol:
         self._wiki = wiki
         self._stop = stop
         self._every_s = every_s
+        self._after = 0
 
     def run(self) -> None:
         """Look until stopped; a wiki or a store that is away is asked again in the next round."""
@@ -52,7 +56,7 @@ class SuppressionPatrol:
                 log.warning("service_failed", extra={"service": "retention", "reason": str(error)})
 
     def look(self) -> int:
-        """Ask about every file of which a picture is kept.
+        """Ask about every file of which a picture is kept, and about the next of those that were reviewed.
 
         Returns:
             How many were found suppressed that were not known to be.
@@ -62,7 +66,9 @@ class SuppressionPatrol:
             StoreError: Where the store is away.
         """
         with self._database.read() as tx:
-            titles = kept_copies.titles(tx, self._wiki)
+            kept = kept_copies.titles(tx, self._wiki)
+            reviewed = review_lookup.titles(tx, self._wiki, self._after, REVIEWED_A_ROUND)
+        titles = [*kept, *sorted({title for _, title in reviewed if title} - set(kept))]
         found = 0
         for begin in range(0, len(titles), TITLES_A_QUESTION):
             asked = titles[begin : begin + TITLES_A_QUESTION]
@@ -73,8 +79,9 @@ class SuppressionPatrol:
                 with self._database.transaction() as tx:
                     for title in hidden:
                         found += file_changes.note_suppressed(tx, self._wiki, title, now, now)
+        self._after = reviewed[-1][0] if len(reviewed) == REVIEWED_A_ROUND else 0
         if found:
-            log.info("kept_files_suppressed", extra={"count": found})
+            log.info("files_suppressed", extra={"count": found})
         return found
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.retention.folder import CopyFolder
-from storage import kept_copies
+from storage import kept_copies, picture_hashes
 from storage.engine import Database
 from storage.kept_copies import KeptCopy, PurgeReason
 from storage.uploads import Transaction
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 OURSELVES = "retention"
 SUPPRESSED_EVERY_S = 1.0
 EXPIRED_EVERY_S = 60.0
+HASHES_EVERY_S = 60.0
 SWEEP_EVERY_S = 86400.0
 AT_ONCE = 100
 """Pictures removed under one lock: nobody waits long for it, and a killed purge repeats little."""
@@ -50,7 +51,7 @@ class Purger:
         self._folder = folder
         self._days = days
         self._clock = clock
-        self._due = {"suppressed": 0.0, "expired": 0.0, "sweep": 0.0}
+        self._due = {"suppressed": 0.0, "expired": 0.0, "hashes": 0.0, "sweep": 0.0}
 
     def round(self) -> None:
         """Do what is due; for the housekeeping, which calls it about once a second.
@@ -61,6 +62,7 @@ class Purger:
         for name, every_s, work in (
             ("suppressed", SUPPRESSED_EVERY_S, self.suppressed),
             ("expired", EXPIRED_EVERY_S, self._expired_once),
+            ("hashes", HASHES_EVERY_S, self.hashes),
             ("sweep", SWEEP_EVERY_S, self.sweep),
         ):
             if time.monotonic() >= self._due[name]:
@@ -129,6 +131,21 @@ class Purger:
             OSError: As `expired`.
         """
         return self._repeat(lambda tx: kept_copies.everything(tx, AT_ONCE), PurgeReason.REQUESTED, by)
+
+    def hashes(self) -> int:
+        """Remove the perceptual hashes of what the wiki has suppressed.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            StoreError: Where the store is away.
+        """
+        with self._database.transaction() as tx:
+            forgotten = picture_hashes.forget_suppressed(tx)
+        if forgotten:
+            log.info("hashes_forgotten", extra={"count": forgotten})
+        return forgotten
 
     def sweep(self) -> int:
         """Remove files that no row needs: what a killed process left, or a restored database forgot.

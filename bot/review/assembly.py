@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bot.api import Api
 from bot.monitoring import Metrics
+from bot.review.context import FindsDeleted
 from bot.review.desk import ReviewDesk
 from bot.review.messages import load_messages
 from bot.review.report import Publisher
@@ -44,34 +45,33 @@ def connect(settings: Settings, *, log_in: bool, stop: threading.Event | None = 
 
 def open_desk(
     settings: Settings,
+    wiki: Wiki,
     api: Api,
     database: Database,
     metrics: Metrics,
     stop: threading.Event,
     set_level: Callable[[Level], None],
+    deleted: FindsDeleted | None = None,
 ) -> ReviewDesk:
-    """Connect, and put the parts of the review together.
+    """Put the parts of the review together.
 
     Args:
         settings: Everything.
+        wiki: Connected.
         api: Asked about files.
         database: The store.
         metrics: Where edits and verdicts are counted.
         stop: Ends the desk's run.
         set_level: Told the threshold level that the community chose.
+        deleted: Asked about deleted files; None: nobody asks.
 
     Returns:
         The desk; run it in a thread.
-
-    Raises:
-        ConfigError: Wiki, account, password or rights are not those of the settings.
-        ServiceDown: The wiki does not answer.
     """
     review = settings.review
-    wiki = connect(settings, log_in=not review.dry_run, stop=stop)
     reader = VerdictReader(wiki, database, settings.wiki.id, review.trusted_groups, metrics)
     messages = load_messages(review.language)
-    publisher = Publisher(wiki, api, database, settings.wiki.id, review, messages, metrics)
+    publisher = Publisher(wiki, api, database, settings.wiki.id, review, messages, metrics, deleted=deleted)
     return ReviewDesk(
         wiki, reader, publisher, review, metrics, stop, set_level=set_level, level=settings.classifier.level
     )

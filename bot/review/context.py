@@ -23,6 +23,14 @@ class Asks(Protocol):
         ...
 
 
+class FindsDeleted(Protocol):
+    """Knows deleted files; see `bot.retention.reuploads.DeletedFiles`."""
+
+    def titles(self, sha1: str) -> Sequence[str]:
+        """The titles under which bytes were deleted."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """A file as the wiki has it now.
@@ -45,10 +53,19 @@ class Context:
     Attributes:
         files: By full title.
         uploaders: By user name.
+        deleted: Titles of deleted files, by the SHA-1 of their bytes in base 36.
     """
 
     files: Mapping[str, FileFacts] = field(default_factory=dict)
     uploaders: Mapping[str, UserInfo] = field(default_factory=dict)
+    deleted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __or__(self, other: "Context") -> "Context":
+        return Context(
+            {**self.files, **other.files},
+            {**self.uploaders, **other.uploaders},
+            {**self.deleted, **other.deleted},
+        )
 
 
 def gather(api: Asks, wiki: ReviewWiki, titles: Sequence[str], uploaders: Sequence[str]) -> Context:

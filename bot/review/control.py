@@ -33,12 +33,14 @@ class WikiConfig:
         skipped_groups: Uploads by members of these groups are not listed.
         edit_interval_s: At most one edit per page and so many seconds.
         blind: Whether score and reason are hidden until a verdict stands.
+        hints: Whether rows tell what a file looks like, and that its bytes were deleted before.
     """
 
     level: Level = "balanced"
     skipped_groups: tuple[str, ...] = ()
     edit_interval_s: float = 60.0
     blind: bool = True
+    hints: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ def default_config_text(config: WikiConfig) -> str:
         "skipped_groups": list(config.skipped_groups),
         "edit_interval_s": config.edit_interval_s,
         "blind": config.blind,
+        "hints": config.hints,
     }
     return json.dumps(keys, indent=4) + "\n"
 
@@ -149,6 +152,7 @@ def _replaced(defaults: WikiConfig, values: dict[str, Any]) -> WikiConfig:
         skipped_groups=values.get("skipped_groups", defaults.skipped_groups),
         edit_interval_s=values.get("edit_interval_s", defaults.edit_interval_s),
         blind=values.get("blind", defaults.blind),
+        hints=values.get("hints", defaults.hints),
     )
 
 
@@ -199,7 +203,13 @@ def _switch(value: object) -> bool:
     return value
 
 
-_CHECKS: Final = {"level": _level, "skipped_groups": _groups, "edit_interval_s": _interval, "blind": _switch}
+_CHECKS: Final = {
+    "level": _level,
+    "skipped_groups": _groups,
+    "edit_interval_s": _interval,
+    "blind": _switch,
+    "hints": _switch,
+}
 
 __all__ = [
     "RUN_MARKER",

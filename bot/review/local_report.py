@@ -4,7 +4,7 @@ It links to the files and never embeds a picture.  The report is private to the 
 that a reader never sees half of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -13,8 +13,10 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined, Template
 
 from bot.errors import ServiceDown
+from bot.review.messages import texts_of
 from bot.review.wikitext import escape, file_link, printable
 from classifier import atomic_file
+from storage.review_values import NO_HINT, Hint, VerdictCode
 from storage.values import FlaggedItem, FrameScore
 
 TITLE = "Uploads for scope review"
@@ -22,6 +24,7 @@ NOTE = (
     "A program gave these uploads a high score. The score is advice: it can be wrong, it says nothing about "
     "whether a file is in scope, and nothing has been changed on the wiki."
 )
+_JUDGED = {code: texts_of("en")[f"verdict.{code.value}"] for code in VerdictCode}
 _TEMPLATE = Path(__file__).with_name("local_report.html")
 
 
@@ -32,6 +35,7 @@ def write_report(
     page_url: str,
     generated_at: datetime,
     summary: Mapping[str, str | int] | None = None,
+    hints: Mapping[str, Hint] | None = None,
 ) -> None:
     """Write `index.html` and `index.wiki`.
 
@@ -41,13 +45,17 @@ def write_report(
         page_url: Address of a page of the wiki, with `{title}` for the percent-encoded title.
         generated_at: The report's time, timezone-aware.
         summary: Figures to show above the table, by their label.
+        hints: What is known of files like them, by their ids.
 
     Raises:
         ServiceDown: The directory cannot be written.
     """
     ordered = sorted(items, key=lambda item: (-item.score, item.logged_at, item.item_id))
-    html = render_html(ordered, page_url=page_url, generated_at=generated_at, summary=summary or {})
-    wikitext = render_wikitext(ordered, generated_at=generated_at, summary=summary or {})
+    known = hints or {}
+    html = render_html(
+        ordered, page_url=page_url, generated_at=generated_at, summary=summary or {}, hints=known
+    )
+    wikitext = render_wikitext(ordered, generated_at=generated_at, summary=summary or {}, hints=known)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
@@ -58,7 +66,12 @@ def write_report(
 
 
 def render_html(
-    items: Sequence[FlaggedItem], *, page_url: str, generated_at: datetime, summary: Mapping[str, str | int]
+    items: Sequence[FlaggedItem],
+    *,
+    page_url: str,
+    generated_at: datetime,
+    summary: Mapping[str, str | int],
+    hints: Mapping[str, Hint],
 ) -> str:
     """Render the page; everything is escaped by the template engine.
 
@@ -67,6 +80,7 @@ def render_html(
         page_url: As for `write_report`.
         generated_at: As for `write_report`.
         summary: As for `write_report`.
+        hints: As for `write_report`.
 
     Returns:
         A page that needs nothing but itself.
@@ -83,6 +97,15 @@ def render_html(
             "is_sequence": item.frame_count > 1,
             "model": item.model,
             "logged_at": item.logged_at.astimezone(UTC),
+            "hints": [
+                {
+                    "before": before,
+                    "title": printable(title),
+                    "url": page_address(page_url, title),
+                    "after": after,
+                }
+                for before, title, after in _told(hints.get(item.item_id, NO_HINT))
+            ],
         }
         for item in items
     ]
@@ -91,7 +114,11 @@ def render_html(
 
 
 def render_wikitext(
-    items: Sequence[FlaggedItem], *, generated_at: datetime, summary: Mapping[str, str | int]
+    items: Sequence[FlaggedItem],
+    *,
+    generated_at: datetime,
+    summary: Mapping[str, str | int],
+    hints: Mapping[str, Hint],
 ) -> str:
     """Render the same as wikitext; users are named, not linked, so that nobody is notified.
 
@@ -99,6 +126,7 @@ def render_wikitext(
         items: The rows in their order.
         generated_at: As for `write_report`.
         summary: As for `write_report`.
+        hints: As for `write_report`.
 
     Returns:
         A section with a table.
@@ -112,9 +140,13 @@ def render_wikitext(
         "! Score !! File !! Position !! Model !! Uploader !! Uploaded",
     ]
     for item in items:
+        told = [
+            f"<br />{before} {file_link(title)}{after}".rstrip()
+            for before, title, after in _told(hints.get(item.item_id, NO_HINT))
+        ]
         cells = (
             f"{item.score:.3f}",
-            file_link(item.title) or "(no title)",
+            "".join([file_link(item.title) or "(no title)", *told]),
             escape(position(item.worst)),
             escape(item.model),
             escape(item.user or "") or "(hidden)",
@@ -154,6 +186,17 @@ def position(frame: FrameScore) -> str:
     minutes, seconds = divmod(int(frame.at_s), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _told(hint: Hint) -> Iterator[tuple[str, str, str]]:
+    """What stands before a title, the title, and what stands behind it."""
+    if hint.look_alike is not None:
+        gone = ", and was deleted since" if hint.look_alike.deleted else ""
+        judged = _JUDGED[hint.look_alike.verdict]
+        yield "looks like", hint.look_alike.title, f", which was judged “{judged}”{gone}"
+    if hint.deleted_as:
+        # Nobody asks here whether that name may still be told.
+        yield "has the bytes of a file that was deleted before", "", ""
 
 
 @cache

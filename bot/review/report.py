@@ -10,26 +10,26 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from bot.monitoring import Metrics
-from bot.review.context import Asks, Context, gather
+from bot.review.context import Asks, Context, FindsDeleted, gather
 from bot.review.control import ConfigReading, WikiConfig
-from bot.review.entry_rows import review_row
+from bot.review.entry_rows import review_row, wanted_hint
 from bot.review.merging import merge_page
 from bot.review.messages import Messages
 from bot.review.moved_rows import settle, without_rows
 from bot.review.overview import Overview
 from bot.review.page_writer import WRITTEN, PageWriter, utc_now
 from bot.review.placing import Placer
-from bot.review.rows import parse_rows, render_row, shuffled
+from bot.review.rows import FoundRow, ReviewRow, parse_rows, render_row, shuffled
 from bot.settings import ReviewSettings
 from bot.wiki_values import PageText, ReviewWiki
 from storage import file_changes, review_lookup, review_pages
 from storage.engine import Database
-from storage.review_values import PageKind, ReviewEntry, ReviewPage, ReviewState
+from storage.review_values import NO_HINT, Hint, PageKind, ReviewEntry, ReviewPage, ReviewState
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class _Look:
     """What tells cheaply whether a page may have to change, and when its rows were compared last."""
 
     page: ReviewPage
-    blind: bool
+    config: WikiConfig
     at: datetime
 
 
@@ -57,11 +57,13 @@ class _Synced:
 
     Attributes:
         digest: Of everything in the store that the page shows.
+        hints: The hints that were shown then, as the store had them, by item.
         revision_id: The revision up to which it had been read then.
         at: When that was.
     """
 
     digest: str
+    hints: Mapping[str, Hint]
     revision_id: int | None
     at: datetime
 
@@ -77,6 +79,7 @@ class Publisher:
         settings: Rows per page and archiving.
         messages: The texts.
         metrics: Where edits are counted.
+        deleted: Asked about deleted files with the bytes of listed ones; None: nobody asks.
         clock: Tells the present.
     """
 
@@ -90,10 +93,12 @@ class Publisher:
         messages: Messages,
         metrics: Metrics,
         *,
+        deleted: FindsDeleted | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._wiki = wiki
         self._api = api
+        self._deleted = deleted
         self._database = database
         self._wiki_id = wiki_id
         self._messages = messages
@@ -141,14 +146,14 @@ class Publisher:
         with self._database.read() as tx:
             for page in review_pages.pages(tx, self._wiki_id):
                 look = self._looks.get(page.title)
-                known = look is not None and (look.page, look.blind) == (page, config.blind)
+                known = look is not None and (look.page, look.config) == (page, config)
                 if page.kind is not PageKind.ITEM or (known and look and now - look.at < LOOK_AGAIN):
                     continue
                 entries = review_pages.rows_of(tx, self._wiki_id, page.title)
                 if not entries and page.last_written_revision_id is None:
                     continue
                 if self._is_synced(page, entries, config, now):
-                    self._looks[page.title] = _Look(page, config.blind, now)
+                    self._looks[page.title] = _Look(page, config, now)
                 elif self._writer.may_be_edited(page, config.edit_interval_s):
                     due.append(page.title)
                 else:
@@ -166,22 +171,25 @@ class Publisher:
             and now - synced.at < ASK_AGAIN
             and synced.revision_id == page.last_seen_revision_id
             and synced.digest == self._digest(entries, config.blind)
+            and synced.hints == _hints_of(entries, synced.hints, config)
         )
 
     def _bring_up_to_date(
         self, due: Sequence[str], resting: Sequence[str], config: WikiConfig, may_edit: Callable[[], bool]
     ) -> None:
-        facts = self._gather(self._entries(due).values(), Context())
+        facts = self._gather(self._entries(due).values(), Context(), config)
         texts = dict(self._wiki.read([*due, *resting]))
         surplus = self._follow_moved_rows(texts)
         due = [*due, *self._editable(surplus.keys() - {*due, *resting}, config)]
         rows = self._entries(due)
-        facts = self._gather(rows.values(), facts)
+        facts = self._gather(rows.values(), facts, config)
         for title in due:
             if not may_edit():
                 return
             self._tried_at[title] = self._clock()
             cleared = without_rows(texts[title].text, surplus.get(title, ()), self._wiki.bot_name)
+            # Somebody moved the page away: what stands behind a redirect is not shown.
+            cleared = "" if _REDIRECT.match(cleared) else cleared
             self._write(texts[title], cleared, rows[title], facts, config)
 
     def _editable(self, titles: Collection[str], config: WikiConfig) -> list[str]:
@@ -197,28 +205,40 @@ class Publisher:
         with self._database.read() as tx:
             return {title: review_pages.rows_of(tx, self._wiki_id, title) for title in titles}
 
-    def _gather(self, pages: Collection[Sequence[ReviewEntry]], known: Context) -> Context:
+    def _gather(
+        self, pages: Collection[Sequence[ReviewEntry]], known: Context, config: WikiConfig
+    ) -> Context:
         """Facts about all rows, asking only for what is not known yet."""
         entries = [entry for page in pages for entry in page]
-        titles = [entry.title for entry in entries if entry.title not in known.files]
+        hinted = [entry for entry in entries if config.hints and wanted_hint(entry)]
+        wikis = {entry.title: entry.wiki for entry in entries}
+        for entry in hinted:
+            if entry.hint.look_alike is not None:
+                wikis.setdefault(entry.hint.look_alike.title, entry.wiki)
+        titles = [title for title in wikis if title not in known.files]
         people = [
             entry.uploader for entry in entries if entry.uploader and entry.uploader not in known.uploaders
         ]
         found = gather(self._api, self._wiki, titles, people)
-        self._note_suppressions(entries, found)
-        return Context({**known.files, **found.files}, {**known.uploaders, **found.uploaders})
+        self._note_suppressions(wikis, found)
+        return known | found | Context(deleted=self._still_deleted(hinted))
 
-    def _note_suppressions(self, entries: Sequence[ReviewEntry], facts: Context) -> None:
-        hidden = [
-            entry for entry in entries if entry.title in facts.files and facts.files[entry.title].suppressed
-        ]
+    def _still_deleted(self, hinted: Sequence[ReviewEntry]) -> Mapping[str, Sequence[str]]:
+        """Files are restored, and their traces hidden: only what the wiki still says goes on a page."""
+        if self._deleted is None:
+            return {}
+        hashes = {entry.sha1 for entry in hinted if entry.sha1 and entry.hint.deleted_as}
+        return {sha1: self._deleted.titles(sha1) for sha1 in sorted(hashes)}
+
+    def _note_suppressions(self, wikis: Mapping[str, str], facts: Context) -> None:
+        hidden = [title for title, file in facts.files.items() if file.suppressed]
         if not hidden:
             return
         now = self._clock()
         with self._database.transaction() as tx:
-            for entry in hidden:
-                if file_changes.note_suppressed(tx, entry.wiki, entry.title, now, now):
-                    log.info("file_suppressed", extra={"item": entry.item_id})
+            for title in hidden:
+                if file_changes.note_suppressed(tx, wikis[title], title, now, now):
+                    log.info("file_suppressed", extra={"wiki": wikis[title]})
 
     def _follow_moved_rows(self, texts: dict[str, PageText]) -> Mapping[str, Collection[str]]:
         """Rows that people moved stay where people put them; returns the copies that are to go, by page.
@@ -251,27 +271,57 @@ class Publisher:
         config: WikiConfig,
     ) -> None:
         title = current.title
-        wanted = shuffled((review_row(entry, facts, blind=config.blind) for entry in entries), title)
-        # Somebody moved the page away: what stands behind a redirect is not shown.
-        text = merge_page("" if _REDIRECT.match(cleared) else cleared, wanted, self._wiki.bot_name)
+        wanted = shuffled(
+            (review_row(entry, facts, blind=config.blind, hints=config.hints) for entry in entries), title
+        )
+        text = merge_page(cleared, wanted, self._wiki.bot_name)
         self._placer.note_size(title, len(text.encode()))
-        before = {row.item_id: row.source for row in parse_rows(current.text, self._wiki.bot_name)}
-        if current.revision_id is not None and _EDIT_COUNT.sub("", text) == _EDIT_COUNT.sub("", current.text):
-            fate = "same"  # People edit all day; that alone is no reason for us to do so.
+        before = {row.item_id: row for row in parse_rows(current.text, self._wiki.bot_name)}
+        if current.revision_id is not None and not self._is_due(current.text, cleared, wanted, text, before):
+            fate, text = "same", current.text
         else:
             fate = self._writer.write(current, text, self._summary(before, text))
         if fate in WRITTEN:
-            with self._database.read() as tx:
-                page = review_pages.find(tx, self._wiki_id, title)
-            seen = page.last_seen_revision_id if page is not None else None
-            self._synced[title] = _Synced(self._digest(entries, config.blind), seen, self._clock())
+            self._remember(title, entries, text, config)
         elif fate == "too_big" and current.revision_id is not None:
             self._make_room(title, [entry for entry in entries if entry.item_id not in before])
 
-    def _summary(self, before: Mapping[str, str], text: str) -> str:
+    def _is_due(
+        self,
+        current: str,
+        cleared: str,
+        wanted: Sequence[ReviewRow],
+        text: str,
+        before: Mapping[str, FoundRow],
+    ) -> bool:
+        """Whether a page has to change.
+
+        People edit all day, and files become look-alikes of what was reviewed since; that alone is no reason
+        for an edit of ours.
+        """
+        quiet = [
+            row if row.item_id not in before or before[row.item_id].shows_hint else replace(row, hint=NO_HINT)
+            for row in wanted
+        ]
+        if quiet != wanted:
+            text = merge_page(cleared, quiet, self._wiki.bot_name)
+        return _EDIT_COUNT.sub("", text) != _EDIT_COUNT.sub("", current)
+
+    def _remember(self, title: str, entries: Sequence[ReviewEntry], text: str, config: WikiConfig) -> None:
+        with self._database.read() as tx:
+            page = review_pages.find(tx, self._wiki_id, title)
+        shown = {row.item_id for row in parse_rows(text, self._wiki.bot_name) if row.shows_hint}
+        self._synced[title] = _Synced(
+            self._digest(entries, config.blind),
+            _hints_of(entries, shown, config),
+            page.last_seen_revision_id if page is not None else None,
+            self._clock(),
+        )
+
+    def _summary(self, before: Mapping[str, FoundRow], text: str) -> str:
         after = {row.item_id: row.source for row in parse_rows(text, self._wiki.bot_name)}
         added = len(after.keys() - before.keys())
-        changed = sum(item_id in before and before[item_id] != row for item_id, row in after.items())
+        changed = sum(item_id in before and before[item_id].source != row for item_id, row in after.items())
         return self._messages.text("summary.rows", added=added, changed=changed)
 
     def _make_room(self, title: str, missing: Sequence[ReviewEntry]) -> None:
@@ -288,6 +338,17 @@ class Publisher:
         rows = (review_row(entry, Context(), blind=blind) for entry in entries)
         lines = sorted(render_row(row, self._wiki.bot_name) for row in rows)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _hints_of(
+    entries: Sequence[ReviewEntry], item_ids: Collection[str], config: WikiConfig
+) -> dict[str, Hint]:
+    """The hints that some of the items should have, by what the store knows."""
+    return {
+        entry.item_id: wanted_hint(entry) if config.hints else NO_HINT
+        for entry in entries
+        if entry.item_id in item_ids
+    }
 
 
 __all__ = ["Publisher"]

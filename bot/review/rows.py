@@ -20,7 +20,7 @@ from mwparserfromhell.nodes import Template
 from bot.review.local_report import position
 from bot.review.row_finder import find_calls
 from bot.review.wikitext import escape, printable
-from storage.review_values import VerdictCode
+from storage.review_values import NO_HINT, Hint, VerdictCode
 from storage.values import FrameScore, ReviewReason
 
 FileState = Literal["deleted", "overwritten", "moved"]
@@ -31,7 +31,9 @@ OPINION: Final = ("verdict", "comment")
 """Parameters that belong to people; the bot only ever writes them into a row that was gone."""
 SCORED: Final = ("score", "reason")
 """Parameters that are there only when nobody can be influenced by them any more."""
-DISCLOSED: Final = (*SCORED, "disputed")
+HINTED: Final = ("like", "judged", "likestate", "deletedas")
+"""Parameters that tell of other files, while there is something to decide."""
+DISCLOSED: Final = (*SCORED, "disputed", *HINTED)
 """Parameters of the bot's that are there only where they have something to say."""
 MAX_COMMENT_CHARS: Final = 500
 """As much of a comment is put back into a row that was gone."""
@@ -65,6 +67,7 @@ class ReviewRow:
         score: Score in 0..1; None while it is hidden from reviewers.
         reason: Why the file was chosen; None while that is hidden.
         disputed: Whether reviewers disagree, so that one more is asked to look.
+        hint: What is known of files like it, as far as it may be told now.
     """
 
     item_id: str
@@ -82,6 +85,7 @@ class ReviewRow:
     score: float | None = None
     reason: ReviewReason | None = None
     disputed: bool = False
+    hint: Hint = NO_HINT
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.item_id):
@@ -97,6 +101,7 @@ class FoundRow:
         word: What stands for the verdict, trimmed and in lower case; may be empty or no code at all.
         comment: The comment as people see its source: on one line, without HTML comments and entities.
         shows_score: Whether score or reason are in it.
+        shows_hint: Whether a hint at another file is in it.
         parameters: Every named parameter, decoded like the comment.
         start: Index of its first character in the page.
         end: Index after its last one.
@@ -109,6 +114,7 @@ class FoundRow:
     word: str
     comment: str
     shows_score: bool
+    shows_hint: bool
     parameters: Mapping[str, str]
     start: int
     end: int
@@ -157,7 +163,7 @@ def values(row: ReviewRow) -> dict[str, str]:
         row: The row.
 
     Returns:
-        Every parameter; score, reason and the dispute only where they are to be shown.
+        Every parameter; score, reason, dispute and hint only where they are to be shown.
     """
     since = row.uploader_since
     found = {
@@ -180,7 +186,7 @@ def values(row: ReviewRow) -> dict[str, str]:
         found["reason"] = row.reason.value
     if row.disputed:
         found["disputed"] = "yes"
-    return found
+    return found | _hint_values(row.hint)
 
 
 def render_row(row: ReviewRow, bot_name: str) -> str:
@@ -220,6 +226,7 @@ def parse_rows(text: str, bot_name: str) -> list[FoundRow]:
                 word=parameters.get("verdict", "").lower(),
                 comment=parameters.get("comment", ""),
                 shows_score=any(parameters.get(name) for name in SCORED),
+                shows_hint=any(parameters.get(name) for name in HINTED),
                 parameters=parameters,
                 start=call.start,
                 end=call.end,
@@ -337,6 +344,18 @@ def _position_value(frame: FrameScore) -> str:
     return "" if frame.at_s is None else position(frame)
 
 
+def _hint_values(hint: Hint) -> dict[str, str]:
+    found = {}
+    if hint.look_alike is not None:
+        found["like"] = _title_value(hint.look_alike.title)
+        found["judged"] = hint.look_alike.verdict.value
+        if hint.look_alike.deleted:
+            found["likestate"] = "deleted"
+    if hint.deleted_as:
+        found["deletedas"] = _title_value(hint.deleted_as[0])
+    return found
+
+
 def _shortened(comment: str) -> str:
     shown = printable(comment)
     return shown if len(shown) <= MAX_COMMENT_CHARS else shown[: MAX_COMMENT_CHARS - 1].rstrip() + "…"
@@ -346,6 +365,7 @@ __all__ = [
     "DISCLOSED",
     "FACTS",
     "FILE_STATES",
+    "HINTED",
     "OPINION",
     "VERDICT_WORDS",
     "FileState",

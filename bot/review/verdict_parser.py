@@ -220,6 +220,7 @@ class _Reader:
                 revision_id=edit.revision.revision_id,
                 made_at=edit.revision.made_at,
                 blind=not any(row.shows_score for row in old),
+                hinted=any(row.shows_hint for row in old),
                 withdrawn=withdrawn,
                 remark_only=remark_only,
             )

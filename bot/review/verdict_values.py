@@ -46,6 +46,7 @@ class IntroducedVerdict:
         revision_id: The revision.
         made_at: Its time.
         blind: Whether score and reason were hidden in the row that the author saw.
+        hinted: Whether a hint at another file was in it.
         withdrawn: Whether the author took back an own verdict.
         remark_only: Whether only the comment beside somebody else's verdict was changed.
     """
@@ -59,6 +60,7 @@ class IntroducedVerdict:
     revision_id: int
     made_at: datetime
     blind: bool
+    hinted: bool = False
     withdrawn: bool = False
     remark_only: bool = False
 

@@ -182,6 +182,7 @@ class VerdictReader:
             trusted=trusted,
             untrusted_reason=reason,
             blind=verdict.blind,
+            hinted=verdict.hinted,
             revision_id=verdict.revision_id,
             given_at=verdict.made_at,
             source=VerdictSource.WIKI,

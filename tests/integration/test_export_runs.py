@@ -228,6 +228,17 @@ def test_what_was_not_kept_is_fetched_and_what_is_gone_is_listed(tmp_path: Path,
     assert not (tmp_path / "download").exists()
 
 
+def test_what_the_wiki_hides_when_it_is_asked_is_not_even_listed(tmp_path: Path, database: Database) -> None:
+    fill(database, tmp_path / "copies", {1: SFW, 2: NSFW}, without_picture=frozenset({2}))
+    wiki = FakeWiki(tmp_path, {2: SkipUpload("hidden", "The wiki hides this version.")})
+    remote = FetchedPictures(wiki, wiki)  # type: ignore[arg-type]
+    done = exporter(database, tmp_path / "copies", remote=remote).run(
+        tmp_path / "out", Request(formats=tuple(Format))
+    )
+    assert (sorted(rows_of(done.folder)), done.suppressed) == (["commonswiki-1"], 1)
+    assert b"Noise 2" not in everything_in(tmp_path / "out")
+
+
 class Away:
     """A wiki that does not answer."""
 

@@ -127,6 +127,12 @@ class Showcase:
             "store": {"url": self._store},
             "report": {"directory": str(folder / "report")},
             "media": {"directory": str(folder / "media"), "allowed_hosts": [wiki.media_host]},
+            # Most samples are alike: decide one, and the others tell of it.
+            "retention": {
+                "directory": str(folder / "copies"),
+                "near_duplicates": True,
+                "reuploads": True,
+            },
             "review": {
                 "enabled": True,
                 "dry_run": False,

@@ -170,6 +170,20 @@ def test_a_dispute_about_the_scope_alone_is_a_label_all_the_same(database: Datab
     assert (found.disputed, found.n, found.precision, found.n_unresolved) == (1, 1, 1.0, 0)
 
 
+def test_verdicts_beside_a_hint_count_and_are_estimated_apart(database: Database) -> None:
+    put_up(database, dict.fromkeys(range(1, 4), 0.9))
+    give(
+        database,
+        verdict(1, SFW),
+        verdict(2, DELETE, hinted=True),
+        verdict(3, DELETE, blind=False, hinted=True),
+    )
+    found = numbers(database)
+    assert (found.n, found.n_blind, found.n_hinted, found.n_unblinded) == (3, 1, 1, 1)
+    assert (found.blind.value, found.hinted.value, found.unblinded.value) == (0.0, 1.0, 1.0)
+    assert found.precision == pytest.approx(2 / 3)
+
+
 def test_blind_and_unblinded_verdicts_are_estimated_apart(database: Database) -> None:
     put_up(database, dict.fromkeys((1, 2, 3), 0.9))
     give(

@@ -154,6 +154,18 @@ def test_blind_verdicts_are_told_apart(database: Database) -> None:
     assert whole.unblinded.value == pytest.approx(1.0)
 
 
+def test_verdicts_beside_a_hint_are_told_apart_and_are_no_second_opinion(database: Database) -> None:
+    put_up(database, dict.fromkeys(range(1, 5), 0.9))
+    decide(database, {1: SFW, 2: DELETE})
+    decide(database, {1: DELETE, 3: DELETE}, author="Bob", author_id=8, revision_id=101, hinted=True)
+    found = computed(database)
+    whole = found.whole
+    assert (whole.precision.n, whole.blind.n, whole.hinted.n, whole.unblinded.n) == (2, 2, 2, 0)
+    assert (whole.blind.value, whole.hinted.value) == (pytest.approx(0.5), pytest.approx(1.0))
+    assert "by those who saw a hint" in printed(found)
+    assert found.agreement.items == 0  # Ann and Bob both judged the first file, Bob beside a hint
+
+
 def test_another_threshold_flags_other_files(database: Database) -> None:
     audited(database)
     found = computed(database, threshold=0.07)

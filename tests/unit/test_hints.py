@@ -1,9 +1,8 @@
 """Hints: found among a million hashes as surely as among ten, and never a label."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,24 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bot.api import ApiError
+from bot.errors import ServiceDown
 from bot.retention.folder import CopyFolder
-from bot.retention.hints import Hints, deleted_titles
+from bot.retention.hints import Hints
 from bot.retention.keeping import CopyKeeper
+from bot.retention.reuploads import DeletedFiles
 from bot.retention.scored import ScoredPictures
 from bot.settings import load_settings
 from classifier import pdq
 from classifier.values import MediaPart
-from storage import kept_copies, picture_hashes
+from storage import file_changes, hints, kept_copies, picture_hashes, reviews
 from storage.engine import Database
-from storage.hash_index import HashIndex
-from storage.picture_hashes import Mark, MarkKind
-from storage.review_values import ReviewState, VerdictCode
-from storage.values import ClaimedUpload
+from storage.hash_index import HashIndex, Near
+from storage.review_values import NO_HINT, Hint, LookAlike, ReviewState, VerdictCode
+from storage.values import ChangeKind, ClaimedUpload, FileChange
 from tests import media
+from tests.fakes import DeletedFilesWiki as Wiki
 from tests.fakes import media_score
 from tests.review_items import give, item_id, put_up, verdict
-from tests.storage_database import NOW, fresh_database, upload
+from tests.storage_database import NOW, WIKI, after, fresh_database, upload
 from tests.unit.test_retention import Decoder
 
 NOWHERE = [MediaPart(Path("nowhere"))]
@@ -42,70 +42,106 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield opened
 
 
-class Wiki:
-    """Answers about deleted files."""
-
-    def __init__(self, answer: Mapping[str, Any] | Exception) -> None:
-        self.answer, self.asked = answer, list[Mapping[str, str | int]]()
-
-    def query(self, params: Mapping[str, str | int]) -> Mapping[str, Any]:
-        self.asked.append(params)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
 def claimed(number: int) -> ClaimedUpload:
     return ClaimedUpload(number, upload(number), f"File:Photo {number}.jpg", 0, "c", NOW)
 
 
-def hints(database: Database, picture: Image.Image = PHOTO, wiki: Wiki | None = None) -> Hints:
-    made = Hints(database, Decoder((None, picture)), wiki, near_duplicates=True)  # type: ignore[arg-type]
+def finder(database: Database, picture: Image.Image = PHOTO) -> Hints:
+    made = Hints(database, Decoder((None, picture)), None, near_duplicates=True)  # type: ignore[arg-type]
     made.load()
     return made
 
 
-def marks(database: Database, upload_id: int) -> list[Mark]:
+def hint(database: Database, number: int) -> Hint:
     with database.read() as tx:
-        return picture_hashes.marks_of(tx, [upload_id]).get(upload_id, [])
+        return hints.of_items(tx, [item_id(number)]).get(item_id(number), NO_HINT)
+
+
+def look_alikes(database: Database) -> None:
+    """1 is a picture, 2 the same one smaller, found by another start of the daemon."""
+    finder(database).note_picture(claimed(1), NOWHERE, True, NOW)
+    finder(database, PHOTO.resize((330, 248))).note_picture(claimed(2), NOWHERE, True, NOW)
 
 
 def test_a_picture_like_a_reviewed_one_gets_its_verdict_as_a_hint_and_no_label(database: Database) -> None:
-    hints(database).note_picture(claimed(1), NOWHERE, True, NOW)
+    look_alikes(database)
+    assert not hint(database, 2)
     give(database, verdict(1, VerdictCode.NSFW_KEEP))
-    small = PHOTO.resize((330, 248))
-    hints(database, small).note_picture(claimed(2), NOWHERE, True, NOW)  # another start of the daemon
-    (mark,) = marks(database, 2)
-    assert mark.kind is MarkKind.NEAR_DUPLICATE
-    assert (mark.detail["item_id"], mark.detail["verdict"], mark.detail["nsfw"]) == (
-        item_id(1),
-        "nsfw-keep",
-        True,
-    )
-    assert mark.detail["distance_bits"] <= pdq.MAX_DISTANCE_BITS
-    from storage import reviews
-
+    assert hint(database, 2) == Hint(LookAlike("File:Photo 1.jpg", VerdictCode.NSFW_KEEP))
+    assert not hint(database, 1)
     with database.read() as tx:
         standing = reviews.standing(tx, item_id(2))
     assert (standing.state, standing.votes) == (ReviewState.OPEN, ())
 
 
-@pytest.mark.parametrize("codes", [(), (VerdictCode.UNSURE,), (VerdictCode.SFW, VerdictCode.NSFW_KEEP)])
+@pytest.mark.parametrize(
+    "codes",
+    [
+        (),
+        (VerdictCode.UNSURE,),
+        (VerdictCode.SFW, VerdictCode.NSFW_KEEP),
+        (VerdictCode.NSFW_DELETE, VerdictCode.NSFW_KEEP),
+    ],
+)
 def test_what_is_undecided_or_disputed_is_no_hint(database: Database, codes: tuple[VerdictCode, ...]) -> None:
-    work = hints(database)
-    work.note_picture(claimed(1), NOWHERE, True, NOW)
+    look_alikes(database)
     for number, code in enumerate(codes):
         give(database, verdict(1, code, author=f"P{number}", author_id=number, revision_id=200 + number))
-    work.note_picture(claimed(2), NOWHERE, True, NOW)
-    assert marks(database, 2) == []
+    assert not hint(database, 2)
+
+
+def test_untrusted_verdicts_are_no_hint(database: Database) -> None:
+    look_alikes(database)
+    give(database, verdict(1, VerdictCode.SFW, trusted=False, untrusted_reason="group"))
+    assert not hint(database, 2)
+
+
+def change(database: Database, log_id: int, kind: ChangeKind, title: str, target: str | None = None) -> None:
+    with database.transaction() as tx:
+        found = FileChange(WIKI, log_id, kind, title, target, "Admin", after(log_id))
+        assert file_changes.apply(tx, [found], NOW) == 1
+
+
+def test_a_hint_tells_what_became_of_the_other_file_and_its_verdict(database: Database) -> None:
+    look_alikes(database)
+    give(database, verdict(1, VerdictCode.NSFW_DELETE))
+    change(database, 50, ChangeKind.MOVE, "File:Photo 1.jpg", "File:Renamed.jpg")
+    change(database, 60, ChangeKind.DELETE, "File:Renamed.jpg")
+    assert hint(database, 2).look_alike == LookAlike(
+        "File:Renamed.jpg", VerdictCode.NSFW_DELETE, deleted=True
+    )
+    change(database, 70, ChangeKind.RESTORE, "File:Renamed.jpg")
+    give(database, verdict(1, VerdictCode.SFW, revision_id=101, given_at=after(80)))
+    assert hint(database, 2).look_alike == LookAlike("File:Renamed.jpg", VerdictCode.SFW)
+
+
+def test_a_suppressed_file_is_never_named_and_its_hash_is_forgotten(database: Database) -> None:
+    look_alikes(database)
+    give(database, verdict(1, VerdictCode.NSFW_DELETE))
+    with database.transaction() as tx:
+        file_changes.note_suppressed(tx, WIKI, "File:Photo 1.jpg", after(90), NOW)
+    assert not hint(database, 2)
+    with database.transaction() as tx:
+        assert picture_hashes.forget_suppressed(tx) == 1
+    with database.read() as tx:
+        assert picture_hashes.reviewed(tx, 0)[0] == [2]
+
+
+def test_the_nearest_decided_picture_is_the_hint(database: Database) -> None:
+    with database.transaction() as tx:
+        hints.note_near(tx, 3, [Near(1, 2), Near(2, 9)], NOW)
+    give(database, verdict(2, VerdictCode.SFW))
+    assert hint(database, 3).look_alike == LookAlike("File:Photo 2.jpg", VerdictCode.SFW)
+    give(database, verdict(1, VerdictCode.NSFW_KEEP))
+    assert hint(database, 3).look_alike == LookAlike("File:Photo 1.jpg", VerdictCode.NSFW_KEEP)
 
 
 def test_other_and_flat_pictures_get_no_hint(database: Database) -> None:
-    hints(database).note_picture(claimed(1), NOWHERE, True, NOW)
+    finder(database).note_picture(claimed(1), NOWHERE, True, NOW)
     give(database, verdict(1, VerdictCode.SFW))
-    hints(database, media.photo(400, 300, seed=9)).note_picture(claimed(2), NOWHERE, True, NOW)
-    hints(database, Image.new("RGB", (300, 300))).note_picture(claimed(3), NOWHERE, True, NOW)
-    assert marks(database, 2) + marks(database, 3) == []
+    finder(database, media.photo(400, 300, seed=9)).note_picture(claimed(2), NOWHERE, True, NOW)
+    finder(database, Image.new("RGB", (300, 300))).note_picture(claimed(3), NOWHERE, True, NOW)
+    assert not hint(database, 2) and not hint(database, 3)
     with database.read() as tx:
         assert picture_hashes.reviewed(tx, 0)[0] == [1, 2, 3]
         assert picture_hashes.reviewed(tx, pdq.MIN_QUALITY)[0] == [1, 2]
@@ -115,53 +151,32 @@ def test_without_the_library_the_hints_are_off_with_one_line(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(pdq, "is_installed", lambda: False)
-    work = hints(database)
+    caplog.set_level("INFO")
+    work = finder(database)
     work.note_picture(claimed(1), NOWHERE, True, NOW)
     assert [record.message for record in caplog.records] == ["near_duplicates_off"]
     with database.read() as tx:
         assert picture_hashes.reviewed(tx, 0) == ([], b"")
 
 
-def test_the_bytes_of_a_deleted_file_are_marked(database: Database) -> None:
-    wiki = Wiki({"query": {"filearchive": [{"title": "File:Gone.jpg"}, {"title": "File:Gone.jpg"}]}})
-    work = hints(database, wiki=wiki)
+def test_the_bytes_of_a_deleted_file_are_noted(database: Database) -> None:
+    deleted = DeletedFiles([Wiki(["File:Gone.jpg"])], database)
+    work = Hints(database, Decoder(), deleted, near_duplicates=False)  # type: ignore[arg-type]
     work.note_reupload(claimed(1), NOW)
-    (mark,) = marks(database, 1)
-    assert (mark.kind, mark.detail) == (MarkKind.REUPLOAD_OF_DELETED, {"titles": ["File:Gone.jpg"]})
-    assert wiki.asked[0]["fasha1base36"] == upload(1).sha1
-
-
-def test_a_wiki_that_refuses_is_asked_once(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    wiki = Wiki(ApiError("permissiondenied", "You do not have permission"))
-    work = hints(database, wiki=wiki)
-    for number in (1, 2, 3):
-        work.note_reupload(claimed(number), NOW)
-    assert len(wiki.asked) == 1
-    assert [record.message for record in caplog.records].count("reuploads_off") == 1
-
-
-@given(
-    st.recursive(
-        st.none() | st.text() | st.integers(),
-        lambda x: st.lists(x) | st.dictionaries(st.sampled_from(["query", "filearchive", "title"]), x),
-    )
-)
-def test_any_answer_about_deleted_files_is_read(answer: object) -> None:
-    titles = deleted_titles(answer if isinstance(answer, dict) else {"query": answer})
-    assert all(isinstance(title, str) and title for title in titles)
+    assert hint(database, 1) == Hint(None, ("File:Gone.jpg",))
 
 
 def test_after_a_score_all_is_done_and_no_failure_goes_further(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = load_settings().retention.model_copy(update={"directory": tmp_path / "copies"})
-    wiki = Wiki(ApiError("badvalue", "no"))
+    wiki = Wiki(failure=ServiceDown("wiki", "away"))
 
     def work(decoder: Decoder) -> ScoredPictures:
         folder = CopyFolder(tmp_path / "copies", database.name)
         keeper = CopyKeeper(database, folder, decoder, settings)  # type: ignore[arg-type]
-        made = Hints(database, decoder, wiki, near_duplicates=True)  # type: ignore[arg-type]
+        deleted = DeletedFiles([wiki], database)
+        made = Hints(database, decoder, deleted, near_duplicates=True)  # type: ignore[arg-type]
         return ScoredPictures(keeper, made, lambda: NOW + timedelta(seconds=1))
 
     work(Decoder((None, PHOTO)))(claimed(1), NOWHERE, media_score(0.9), True)
@@ -173,7 +188,7 @@ def test_after_a_score_all_is_done_and_no_failure_goes_further(
     failed = [
         record.__dict__["step"] for record in caplog.records if record.message == "scored_picture_failed"
     ]
-    assert failed == ["hash", "copy"]
+    assert failed == ["reupload", "hash", "copy", "reupload"]
 
 
 @given(st.integers(0, 60), st.integers(0, 2**32 - 1))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bot.errors import ServiceDown
 from bot.review.local_report import page_address, position, render_html, render_wikitext, write_report
+from storage.review_values import NO_HINT, Hint, LookAlike, VerdictCode
 from storage.values import FlaggedItem, FrameScore
 
 NOW = datetime(2025, 5, 1, 12, 30, tzinfo=UTC)
@@ -49,8 +50,18 @@ class Page(HTMLParser):
         return [attributes["href"] for tag, attributes in self.tags if tag == "a"]
 
 
-def page_of(*items: FlaggedItem, **summary: int) -> Page:
-    return Page(render_html(items, page_url=PAGE_URL, generated_at=NOW, summary=summary))
+def html_of(*items: FlaggedItem, hint: Hint = NO_HINT, **summary: int) -> str:
+    hints = dict.fromkeys([item.item_id for item in items], hint)
+    return render_html(items, page_url=PAGE_URL, generated_at=NOW, summary=summary, hints=hints)
+
+
+def wikitext_of(*items: FlaggedItem, hint: Hint = NO_HINT) -> str:
+    hints = dict.fromkeys([item.item_id for item in items], hint)
+    return render_wikitext(items, generated_at=NOW, summary={}, hints=hints)
+
+
+def page_of(*items: FlaggedItem, hint: Hint = NO_HINT, **summary: int) -> Page:
+    return Page(html_of(*items, hint=hint, **summary))
 
 
 def test_a_row_names_file_score_position_uploader_time_and_model():
@@ -87,17 +98,29 @@ def test_the_page_embeds_and_loads_nothing():
 
 def test_the_wording_advises_and_does_not_label():
     item = replace(ITEM, model="m")
-    html = render_html([item], page_url=PAGE_URL, generated_at=NOW, summary={})
-    wikitext = render_wikitext([item], generated_at=NOW, summary={})
-    for text in (html, wikitext):
+    for text in (html_of(item), wikitext_of(item)):
         assert "scope review" in text
         assert not re.search(r"(?i)\bnsfw\b|porn|explicit|offen|violat|delete", text)
 
 
+def test_a_hint_tells_of_the_other_file_with_its_link_and_what_was_decided_there():
+    hint = Hint(LookAlike("File:Other one.jpg", VerdictCode.NSFW_KEEP, deleted=True), ("File:Gone.jpg",))
+    page = page_of(ITEM, hint=hint)
+    text = " ".join("".join(page.text).split())
+    assert (
+        "looks like File:Other one.jpg, which was judged “explicit, in scope”, and was deleted since" in text
+    )
+    assert "has the bytes of a file that was deleted before" in text
+    assert page.links[1:] == [page_address(PAGE_URL, "File:Other one.jpg")]
+    wikitext = wikitext_of(ITEM, hint=hint)
+    assert "Gone" not in text + wikitext
+    assert "looks like [[:File:Other one.jpg|File&#58;Other one.jpg]], which was judged" in wikitext
+
+
 def test_nothing_flagged_is_said_in_both_files():
     assert "Nothing is waiting" in "".join(page_of().text)
-    assert "Nothing is waiting" in render_wikitext([], generated_at=NOW, summary={})
-    assert "<table" not in render_html([], page_url=PAGE_URL, generated_at=NOW, summary={})
+    assert "Nothing is waiting" in wikitext_of()
+    assert "<table" not in html_of()
 
 
 NASTY = [
@@ -117,11 +140,9 @@ hostile = st.text(max_size=30) | st.lists(st.sampled_from(NASTY), max_size=5).ma
 
 @given(hostile, st.none() | hostile, hostile)
 def test_hostile_names_add_no_element_and_no_attribute_to_the_page(title, user, model):
-    html = render_html(
-        [replace(ITEM, title=title, user=user, model=model)], page_url=PAGE_URL, generated_at=NOW, summary={}
-    )
-    plain = [tag for tag, _ in page_of(replace(ITEM, user="x")).tags if tag not in {"bdi", "span"}]
-    page = Page(html)
+    hint = Hint(LookAlike(title, VerdictCode.SFW), (title,))
+    page = page_of(replace(ITEM, title=title, user=user, model=model), hint=hint)
+    plain = [tag for tag, _ in page_of(replace(ITEM, user="x"), hint=hint).tags if tag not in {"bdi", "span"}]
     assert [tag for tag, _ in page.tags if tag not in {"bdi", "span"}] == plain
     assert page.links[0].startswith("https://commons.wikimedia.org/wiki/")
 
@@ -132,12 +153,14 @@ def test_a_name_that_is_a_template_is_shown_as_it_is():
 
 @given(hostile, st.none() | hostile, hostile)
 def test_hostile_names_add_no_cell_row_or_markup_to_the_wikitext(title, user, model):
-    text = render_wikitext([replace(ITEM, title=title, user=user, model=model)], generated_at=NOW, summary={})
+    hint = Hint(LookAlike(title, VerdictCode.SFW), (title,))
+    text = wikitext_of(replace(ITEM, title=title, user=user, model=model), hint=hint)
     *_, separator, row, end = text.splitlines()
     assert (separator, end) == ("|-", "|}")
     assert row.count("||") == 5
     assert "{{" not in text
-    assert "<" not in text
+    assert "<" not in text.replace("<br />", "")
+    assert text.count("<br />") == 2
     assert text.count("[[") == text.count("[[:")
 
 

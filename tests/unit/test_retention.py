@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from bot import cli
 from bot.commands.purge import purge
+from bot.retention import patrol as patrolling
 from bot.retention.folder import CopyFolder
 from bot.retention.keeping import CopyKeeper
 from bot.retention.patrol import SuppressionPatrol
@@ -27,11 +28,12 @@ from classifier import preprocess
 from classifier.decode.segments import Segment
 from classifier.errors import DecodeError
 from classifier.values import Frame, FrameResult, MediaPart
-from storage import file_changes, kept_copies
+from storage import export, file_changes, kept_copies
 from storage.engine import Database
 from storage.errors import AppendOnly
 from storage.feedback_tables import PurgeRow
 from storage.kept_copies import KeptCopy, PurgeReason
+from storage.values import ChangeKind, FileChange
 from tests import media
 from tests.review_items import put_up
 from tests.storage_database import NOW, WIKI, after, fresh_database
@@ -346,12 +348,44 @@ def test_a_suppression_that_stands_in_no_log_is_found_and_purged(
     wiki = HidingWiki("File:Photo 2.jpg")
     patrol = SuppressionPatrol(wiki, database, WIKI, threading.Event())
     assert (patrol.look(), patrol.look()) == (1, 0)
-    assert set(wiki.asked) == {"File:Photo 1.jpg", "File:Photo 2.jpg"}
+    assert set(wiki.asked) == {f"File:Photo {number}.jpg" for number in (1, 2, 3)}
     purger(database, folder, 60).round()
     assert [row.upload_id for row in live(database)] == [1]
     assert len(files(tmp_path)) == 1
+    wiki.asked.clear()
     patrol.look()
-    assert wiki.asked[-1] == "File:Photo 1.jpg"  # nobody asks about what is not kept any more
+    assert "File:Photo 2.jpg" not in wiki.asked  # nobody asks about what is known to be suppressed
+
+
+def test_files_whose_pictures_are_gone_are_asked_about_in_turn(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patrolling, "REVIEWED_A_ROUND", 2)
+    wiki = HidingWiki("File:Photo 3.jpg")
+    made = SuppressionPatrol(wiki, database, WIKI, threading.Event())
+    assert made.look() == 0
+    assert wiki.asked == ["File:Photo 1.jpg", "File:Photo 2.jpg"]
+    assert made.look() == 1
+    with database.read() as tx:
+        assert len(export.suppressed(tx).upload_ids) == 1
+    wiki.asked.clear()
+    made.look()
+    assert wiki.asked == ["File:Photo 1.jpg", "File:Photo 2.jpg"]
+
+
+def test_a_file_that_was_restored_can_be_suppressed_again(database: Database) -> None:
+    states = []
+    for step, log_id in enumerate((900, 901, 902)):
+        with database.transaction() as tx:
+            assert file_changes.note_suppressed(tx, WIKI, "File:Photo 1.jpg", after(100 + 20 * step), NOW)
+            assert not file_changes.note_suppressed(tx, WIKI, "File:Photo 1.jpg", after(105 + 20 * step), NOW)
+            states.append(len(export.suppressed(tx).upload_ids))
+            restored = FileChange(
+                WIKI, log_id, ChangeKind.RESTORE, "File:Photo 1.jpg", None, "Admin", after(110 + 20 * step)
+            )
+            assert file_changes.apply(tx, [restored], NOW) == 1
+            states.append(len(export.suppressed(tx).upload_ids))
+    assert states == [1, 0] * 3
 
 
 def test_the_command_removes_by_title_and_id_and_names_who_asked(

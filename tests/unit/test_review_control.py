@@ -80,6 +80,7 @@ def test_without_a_page_the_defaults_hold(text: str) -> None:
         ('{"edit_interval_s": "60"}', ConfigProblem("bad_value", "edit_interval_s")),
         ('{"edit_interval_s": 1e999}', ConfigProblem("bad_value", "edit_interval_s")),
         ('{"blind": 1}', ConfigProblem("bad_value", "blind")),
+        ('{"hints": "no"}', ConfigProblem("bad_value", "hints")),
         ('{"skipped_groups": "sysop"}', ConfigProblem("bad_value", "skipped_groups")),
         ('{"skipped_groups": ["user"]}', ConfigProblem("bad_value", "skipped_groups")),
         ('{"skipped_groups": ["*"]}', ConfigProblem("bad_value", "skipped_groups")),
@@ -118,7 +119,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-KEYS = st.sampled_from(["level", "skipped_groups", "edit_interval_s", "blind", "other"])
+KEYS = st.sampled_from(["level", "skipped_groups", "edit_interval_s", "blind", "hints", "other"])
 
 
 @given(st.text() | st.dictionaries(KEYS, json_values).map(json.dumps))

@@ -7,9 +7,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.review.merging import new_page
-from bot.review.rows import FACTS, MAX_COMMENT_CHARS, OPINION, ReviewRow, parse_rows, render_row, shuffled
+from bot.review.rows import (
+    FACTS,
+    HINTED,
+    MAX_COMMENT_CHARS,
+    OPINION,
+    ReviewRow,
+    parse_rows,
+    render_row,
+    shuffled,
+)
 from bot.review.wikitext import printable
-from storage.review_values import VerdictCode
+from storage.review_values import Hint, LookAlike, VerdictCode
 from storage.values import FrameScore, ReviewReason
 
 BOT = "Review_Bot".replace("_", " ")
@@ -76,10 +85,11 @@ TITLE_CHARACTERS = st.characters(
 real_titles = st.text(TITLE_CHARACTERS | st.sampled_from(" .,-()'&+~_"), min_size=1, max_size=60).map(
     lambda name: " ".join(name.replace("_", " ").split()) or "A"
 )
+titles = (real_titles | nasty).map(lambda name: f"File:{name}")
 rows = st.builds(
     ReviewRow,
     item_id=st.from_regex(r"[a-z]{1,8}-[0-9]{1,9}", fullmatch=True),
-    title=(real_titles | nasty).map(lambda name: f"File:{name}"),
+    title=titles,
     worst=st.builds(
         FrameScore, st.just(0.9), at_s=st.none() | st.floats(0, 9999), page=st.none() | st.integers(1, 900)
     ),
@@ -94,6 +104,11 @@ rows = st.builds(
     comment=nasty,
     score=st.none() | st.floats(0, 1),
     reason=st.none() | st.sampled_from(list(ReviewReason)),
+    hint=st.builds(
+        Hint,
+        st.none() | st.builds(LookAlike, titles, st.sampled_from(list(VerdictCode)), st.booleans()),
+        st.lists(titles, max_size=2).map(tuple),
+    ),
 )
 
 
@@ -111,6 +126,15 @@ def test_what_is_written_is_read_back_the_same(wanted: ReviewRow) -> None:
     assert found.parameters["uploader"] == printable(wanted.uploader or "")
     assert found.parameters["groups"] == printable(", ".join(wanted.uploader_groups))
     assert found.shows_score == (wanted.score is not None or wanted.reason is not None)
+    like = wanted.hint.look_alike
+    if like is not None:
+        assert found.parameters["like"] == printable(like.title.removeprefix("File:"))
+        assert (found.parameters["judged"], "likestate" in found.parameters) == (like.verdict, like.deleted)
+    assert ("like" in found.parameters, "deletedas" in found.parameters) == (
+        like is not None,
+        wanted.hint.deleted_as != (),
+    )
+    assert found.shows_hint == any(found.parameters.get(name) for name in HINTED)
     assert not found.damaged
     assert not found.locked
 
@@ -125,7 +149,7 @@ def test_a_row_is_one_line_and_one_template_whose_values_cannot_act(wanted: Revi
     inside = line[len(START) : -2]
     names = [part.partition("=")[0] for part in inside.split("|")]
     assert names[:12] == ["id", *FACTS, *OPINION]
-    assert set(names[12:]) <= {"score", "reason"}
+    assert set(names[12:]) <= {"score", "reason", *HINTED}
     for part in inside.split("|"):
         value = re.sub(r"&#[0-9]+;", "", part.partition("=")[2])
         assert not re.search(r"[\[\]{}<>~'\"=|&#*;]|__|//|-\{|\}-", value)

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from bot.review.rows import ReviewRow, parse_rows
 from bot.review.verdict_parser import UNDO_TAGS, read_verdicts
 from bot.review.verdict_values import HistoryReading, PageHistory
 from bot.wiki_values import Revision
-from storage.review_values import Verdict, VerdictCode, VerdictSource
+from storage.review_values import Hint, LookAlike, Verdict, VerdictCode, VerdictSource
 from storage.values import FrameScore, ReviewReason
 
 BOT = "TestBot"
@@ -322,6 +322,21 @@ def test_a_verdict_is_not_blind_once_the_row_tells_the_score() -> None:
     )
     made = wiki((BOT, shown), ("Ada", put(put(shown, 1, SFW), 2, SFW)))
     assert [(each.item_id, each.blind) for each in made.read().verdicts] == [("w-1", False), ("w-2", True)]
+
+
+def test_a_verdict_tells_whether_a_hint_stood_in_the_row_that_its_author_saw() -> None:
+    hint = Hint(LookAlike("File:Other.jpg", VerdictCode.SFW))
+    made = Wiki()
+    made.save(BOT, PAGE)
+    made.save("Ada", put(PAGE, 1, KEEP))
+    hinted = merge_page(put(PAGE, 1, KEEP), [ROWS[0], replace(ROWS[1], hint=hint), ROWS[2]], BOT)
+    made.save(BOT, hinted)
+    made.save("Ben", put(hinted, 2, KEEP))
+    found = made.read().verdicts
+    assert [(each.item_id, each.blind, each.hinted) for each in found] == [
+        ("w-1", True, False),
+        ("w-2", True, True),
+    ]
 
 
 def test_rows_are_compared_by_what_they_say_not_by_how_it_is_written() -> None:
