@@ -125,8 +125,8 @@ def _robustness(out: Path) -> robustness_values.Robustness:
 
 
 def _ranked(plan: LabPlan, task: Task, judged: tuple[Judged, ...]) -> proofs.LabelProof:
-    """By the mean score of the dissected configuration's seeds: one seed alone doubts by chance, too."""
-    tests = [one.measured.test for one in judged if one.measured.candidate.name == plan.dissected]
+    """By the mean score of the doubting configuration's seeds: one seed alone doubts by chance, too."""
+    tests = [one.measured.test for one in judged if one.measured.candidate.name == plan.doubts]
     scores = np.mean([test.values for test in tests], axis=0).tolist()
     return proofs.rank_wrong_labels(task, tests[0].dataset, scores)
 

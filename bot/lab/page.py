@@ -178,7 +178,7 @@ def _proofs(found: Findings) -> str:
         "- A picture of the test set, half as large again and compressed anew, put into training: "
         f"{told}. Without it, the check finds {leak.before} leaks.\n"
         f"- {labels.planted} of {labels.items} labels of the test set are wrong. Ranked by the doubts of "
-        f"{escaped(found.plan.dissected)}, the most suspicious one {first} wrong, and {labels.found} "
+        f"{escaped(found.plan.doubts)}, the most suspicious one {first} wrong, and {labels.found} "
         f"of the first {labels.planted} are; any order would have {labels.by_chance:.1f} there in the mean.\n"
     )
 

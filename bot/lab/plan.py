@@ -56,7 +56,8 @@ class LabPlan(_Section):
         architectures: Names of runs that are compared with each other.
         plain: The run that the options are laid upon.
         options: Names of runs that are compared with `plain`.
-        dissected: The architecture that is looked at closely: attacks, worst errors, doubtful labels.
+        dissected: The run that is looked at closely: attacks and worst errors.
+        doubting: The run whose doubts rank the labels; empty: `dissected`.
         defence: What its preprocessing is defended with, see `classifier.models.defence`.
         task: What is learned.
         base: A training configuration that all share; names, data and seeds are filled in.
@@ -70,6 +71,7 @@ class LabPlan(_Section):
     plain: str
     options: tuple[str, ...] = ()
     dissected: str
+    doubting: str = ""
     defence: str = "jpeg:75+median:3"
     task: TaskPlan = TaskPlan()
     base: Mapping[str, Any]
@@ -79,7 +81,7 @@ class LabPlan(_Section):
     def _names_fit(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds) or not self.seeds:
             raise ValueError("seeds: at least one, and none twice")
-        wanted = (*self.architectures, self.plain, *self.options, self.dissected)
+        wanted = (*self.architectures, self.plain, *self.options, self.dissected, self.doubts)
         for name in wanted:
             if name not in self.runs:
                 raise ValueError(f"runs.{name}: is missing, but named above")
@@ -87,6 +89,11 @@ class LabPlan(_Section):
             if name not in wanted:
                 raise ValueError(f"runs.{name}: belongs neither to architectures nor to options")
         return self
+
+    @property
+    def doubts(self) -> str:
+        """The run whose doubts rank the labels."""
+        return self.doubting or self.dissected
 
     def configurations(self, manifest: Path) -> tuple[TrainConfig, ...]:
         """One configuration for each name, seeds left out.

@@ -56,6 +56,7 @@ def test_each_run_is_the_base_with_its_own_settings_laid_over(tmp_path: Path) ->
         ("count = 120", "count = 3", "task.count"),
         ("count = 120", "cuont = 120", "task.cuont"),
         ('dissected = "a"', 'dissected = "c"', "runs.c"),
+        ('dissected = "a"', 'dissected = "a"\ndoubting = "c"', "runs.c"),
         ("[runs.b]", "[runs.d]", "runs.b"),
         ("seeds = [0, 1]", "seeds = [1, 1]", "seeds"),
         ("[task]", "[task", "TOML"),
@@ -67,6 +68,12 @@ def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, before: str, after
         plans.read(path)
     assert str(path) in str(error.value)
     assert named in str(error.value)
+
+
+def test_the_dissected_run_doubts_labels_unless_another_one_is_named(tmp_path: Path) -> None:
+    assert plans.read(written(tmp_path, PLAN)).doubts == "a"
+    named = PLAN.replace('dissected = "a"', 'dissected = "a"\ndoubting = "b"')
+    assert plans.read(written(tmp_path, named)).doubts == "b"
 
 
 def test_a_setting_that_training_does_not_know_names_run_and_key(tmp_path: Path) -> None:
