@@ -1,12 +1,14 @@
 """What `evaluate` writes: a page, figures and a card for each model, and a table of all of them."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
 from rich.markup import escape
 from rich.table import Table
 
 from bot.evaluating import Judged, Laboratory, put
 from bot.evaluating_extras import explained_section, robustness_section, suspicious_section
+from classifier.datasets.sources import VIDEO_SUFFIXES
 from classifier.evaluation import card, comparison, report, sections, values, wording
 from classifier.evaluation.compare import Pairing
 from classifier.evaluation.comparison import Quoted, Run
@@ -140,6 +142,12 @@ def _notices(lab: Laboratory, judged: Sequence[Judged]) -> Iterator[str]:
             f"{left_out} of {len(lab.test)} files of the test set could not be scored"
             + (" by every model" if len(judged) > 1 else "")
             + ", and are in no figure."
+        )
+    films = sum(PurePath(item.path).suffix.lower() in VIDEO_SUFFIXES for item in lab.test.items)
+    if films:
+        yield (
+            f"{films} of {len(lab.test)} files are films. A film scores the highest of all its frames at "
+            "the moments that the daemon looks at, without its early stop."
         )
     unverified = sum(not item.sha256 for item in lab.test.items)
     if unverified:

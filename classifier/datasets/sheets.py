@@ -15,8 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from classifier.datasets.near import duplicate_groups
 from classifier.datasets.values import Dataset, DatasetError, Item
-from classifier.datasets.verify import Progress, first_picture
-from classifier.decode.limits import DecodeLimits
+from classifier.datasets.verify import Progress, looking_at, pictures_of
 from classifier.decode.sandbox import DecodePool
 from classifier.errors import DecodeError
 
@@ -78,7 +77,7 @@ def contact_sheets(
     by_label = {label: representatives(dataset, label, count, seed, spread_over) for label in dataset.classes}
     total = sum(len(chosen) for chosen in by_label.values())
     done = 0
-    with DecodePool(DecodeLimits(), workers) as pool:
+    with DecodePool(looking_at(), workers) as pool:
         for label, chosen in by_label.items():
             tiles = []
             for item in chosen:
@@ -116,7 +115,7 @@ def sheet_of(
     Raises:
         ClassifierError: Where decode workers do not start.
     """
-    with DecodePool(DecodeLimits(), workers) as pool:
+    with DecodePool(looking_at(), workers) as pool:
         tiles = [_tile(dataset, item, pool, side_px, blurred) for item in items]
     return Sheet("", tuple(items), _sheet(tiles, columns, side_px), blurred)
 
@@ -156,7 +155,7 @@ def representatives(
 
 def _tile(dataset: Dataset, item: Item, pool: DecodePool, side_px: int, blurred: bool) -> Image.Image:
     try:
-        pixels = first_picture(dataset.path_of(item), pool)
+        pixels = pictures_of(dataset.path_of(item), pool)[0]
     except (DecodeError, DatasetError):
         crossed = Image.new("RGB", (side_px, side_px), _PAPER)
         ImageDraw.Draw(crossed).line((0, 0, side_px, side_px), fill=_CROSS, width=2)

@@ -17,7 +17,7 @@ from classifier.datasets.values import Dataset, Finding, Item, missing_extra
 from classifier.decode.limits import DecodeLimits
 from classifier.decode.sandbox import DecodePool
 from classifier.errors import DecodeError
-from classifier.values import MediaPart, Pixels
+from classifier.values import Frame, MediaPart, Pixels
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 MIN_QUALITY = 50
 """Of 100; PDQ's authors advise not to compare hashes below it: too flat a picture hashes to noise."""
 _READ_BYTES = 1 << 20
+_FRAMES = 3
 
 Progress = Callable[[int, int], None]
 """Called with how many files are done, and of how many."""
@@ -79,7 +80,7 @@ def verify(
     _pdq()  # before any file is read, not after the first
     good: list[Item] = []
     findings: list[Finding] = []
-    with DecodePool(limits or DecodeLimits(), workers) as pool, _threads(workers + 1) as threads:
+    with DecodePool(looking_at(limits), workers) as pool, _threads(workers + 1) as threads:
 
         def inspect(item: Item) -> tuple[Item | None, Finding | None]:
             return _inspect(dataset, item, pool, max_file_bytes)
@@ -93,31 +94,42 @@ def verify(
     return Verification(dataset.with_items(good), tuple(findings))
 
 
-def first_picture(path: Path, pool: DecodePool) -> Pixels:
-    """Decode a file, of a video its first frame.
+def looking_at(limits: DecodeLimits | None = None) -> DecodeLimits:
+    """The limits for `pictures_of`: of a film, its first frame, that in its middle and its last one.
+
+    Args:
+        limits: What one file may cost; None for the usual.
+    """
+    return replace(limits or DecodeLimits(), max_frames=_FRAMES)
+
+
+def pictures_of(path: Path, pool: DecodePool) -> list[Pixels]:
+    """Decode a file, of a film as much as tells it from others.
 
     Args:
         path: The file.
-        pool: Who decodes it.
+        pool: Who decodes it, with the limits of `looking_at`.
 
     Returns:
-        uint8 array (256, 256, 3), RGB.
+        uint8 arrays (256, 256, 3), RGB, at least one. Of a film the frame in its middle comes first: films of
+        one maker begin alike, and many with nothing but black.
 
     Raises:
         DecodeError: Where it can't be decoded, or only a part of a still picture can.
     """
+    frames: list[Frame] = []
     with pool.open([MediaPart(path)], PREPROCESSING) as stream:
-        first = None
-        for frames in stream:
-            first = frames[0] if first is None else first
-            if stream.summary.kind != "image":
-                break
-    if first is None:
+        for some in stream:
+            frames += some
+    if not frames:
         raise DecodeError("undecodable", "there is no picture in it")
     # A model can make something of half a picture, but a label was given to the whole one.
     if stream.summary.kind == "image" and stream.summary.truncated:
         raise DecodeError("undecodable", "only a part of the picture is there")
-    return first.pixels[:, :, ::-1]
+    if frames[0].at_s is not None:
+        frames.sort(key=lambda frame: frame.at_s or 0.0)
+        frames.insert(0, frames.pop(len(frames) // 2))
+    return [frame.pixels[:, :, ::-1] for frame in frames]
 
 
 def perceptual_hash(pixels: Pixels) -> str:
@@ -151,7 +163,7 @@ def _inspect(
         sha256 = _sha256(path, max_file_bytes, item.sha256)
         if item.sha256 and item.perceptual_hash:
             return item, None
-        hashed = perceptual_hash(first_picture(path, pool))
+        hashed = next(filter(None, map(perceptual_hash, pictures_of(path, pool))), "")
     except _Bad as bad:
         return None, Finding("error", bad.code, bad.message, item.path, bad.column)
     except DecodeError as error:
@@ -203,7 +215,8 @@ __all__ = [
     "PREPROCESSING",
     "Progress",
     "Verification",
-    "first_picture",
+    "looking_at",
     "perceptual_hash",
+    "pictures_of",
     "verify",
 ]

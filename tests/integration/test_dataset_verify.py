@@ -137,14 +137,14 @@ def test_what_was_verified_before_is_only_read_again(
     def refuse(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("classifier.datasets.verify.first_picture", refuse)
+    monkeypatch.setattr("classifier.datasets.verify.pictures_of", refuse)
     again = verify(verified, workers=1)
     assert again.dataset == verified
     assert again.findings == ()
 
 
 def test_a_picture_is_hashed_upright_and_in_its_colours(tmp_path: Path) -> None:
-    from classifier.datasets.verify import first_picture
+    from classifier.datasets.verify import pictures_of
     from classifier.decode.sandbox import DecodePool
     from tests.media import corner_names
 
@@ -153,6 +153,6 @@ def test_a_picture_is_hashed_upright_and_in_its_colours(tmp_path: Path) -> None:
     exif[0x0112] = 6
     image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     with DecodePool(DecodeLimits(), 1) as pool:
-        pixels = first_picture(tmp_path / "turned.jpg", pool)
+        [pixels] = pictures_of(tmp_path / "turned.jpg", pool)
     assert pixels.shape == (256, 256, 3)
     assert corner_names(pixels) == "RGBY"
