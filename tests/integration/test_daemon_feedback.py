@@ -1,5 +1,8 @@
 """The feedback loop inside the running daemon: scores draw, what is asked about is kept, and goes again."""
 
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,19 +13,20 @@ from sqlalchemy import func, select
 from bot.demo import CORPUS
 from bot.minicommons.corpus import prepare_corpus
 from bot.minicommons.server import MiniCommons
-from bot.settings import ROOT, Settings
-from storage import file_changes, kept_copies
+from bot.settings import ROOT, Settings, load_settings
+from storage import file_changes, kept_copies, picture_hashes
 from storage.engine import Database
 from storage.feedback_tables import SampleDrawRow
 from storage.model_registry import ModelStanding, RegisteredModel, begin_with
 from storage.tables import ClassificationRow, ReviewItemRow
-from tests.daemon_process import settings_for
+from tests.daemon_process import settings_for, settings_values, write_config
 from tests.integration.test_daemon_faults import running, wait_for
 from tests.torch_threads import one_thread  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 UPLOADS = ("positive", "jpeg-baseline", "webp")
+POSITIVES = ("positive", "positive-large", "positive-png")
 
 
 def kept(database: Database, settings: Settings) -> list[str]:
@@ -69,6 +73,54 @@ def test_scores_draw_and_what_people_are_asked_about_is_kept_until_it_is_suppres
             wait_for(settings, lambda *_: flagged not in kept(database, settings))
             assert len([*settings.retention.directory.rglob("*.jpg")]) == len(pictures) - 1
             database.close()
+
+
+def test_with_a_retention_of_zero_everything_else_works_and_an_export_fetches_politely(
+    tmp_path: Path,
+) -> None:
+    with MiniCommons(prepare_corpus(CORPUS, POSITIVES)) as commons:
+        commons.publish_noise(-1, rate_per_s=50)
+        values = settings_values(commons, tmp_path, retention={"days": 0, "near_duplicates": True})
+        settings = load_settings(overrides=values)
+        with running(settings):
+            commons.publish_corpus(names=POSITIVES)
+            outcomes = wait_for(settings, lambda _, done: len(done) >= len(POSITIVES))
+        assert [outcome.label for outcome in outcomes] == ["nsfw"] * len(POSITIVES)
+        assert not list(settings.retention.directory.rglob("*.jpg"))
+        gone, hidden, left = sorted(outcome.title for outcome in outcomes)
+        commons.delete(gone)
+        commons.suppress(hidden)
+        config = write_config(tmp_path / "bot.toml", values)
+        done = exported(config, tmp_path / "out")
+        rows = {row["title"]: row for row in map(json.loads, (done / "feedback.jsonl").open())}
+        assert {title: row["media_state"] for title, row in rows.items()} == {
+            gone: "deleted",
+            left: "fetched",
+        }
+        assert gone in (done / "missing.csv").read_text()
+        for path in done.rglob("*"):
+            assert path.is_dir() or hidden.encode() not in path.read_bytes()
+        with Image.open(done / rows[left]["path"]) as picture:
+            picture.load()
+    database = Database.open(settings.store.url, ROOT)
+    with database.read() as tx:
+        assert len(picture_hashes.reviewed(tx, 0)[0]) == len(POSITIVES)
+    database.close()
+
+
+def exported(config: Path, out: Path) -> Path:
+    """`python -m bot export --fetch`, as an operator calls it."""
+    where = [str(out), "--key-file", str(out.with_name("export-key")), "--config", str(config)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "bot", "export", "--fetch", "--format", "csv", *where],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return out / "0001"
 
 
 def test_the_active_models_calibrated_thresholds_count(

@@ -1,20 +1,23 @@
 """Deleted files with the same bytes: what the wiki tells everybody, asked for once, and never a failure."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from bot.api import ApiError
 from bot.errors import ServiceDown
 from bot.retention import reuploads
 from bot.retention.reuploads import SERVICE, DeletedFiles, deleted_titles
-from storage import refusals
+from bot.status import status_table
+from storage import refusals, status
 from storage.engine import Database
 from tests.fakes import DeletedFilesWiki
-from tests.storage_database import fresh_database
+from tests.storage_database import NOW, fresh_database
 
 REFUSED = ApiError("permissiondenied", "You do not have permission")
 SHA1 = "o8cqmvckpb65nw3htl0gourjckebau9"
@@ -78,6 +81,10 @@ def test_a_wiki_that_refuses_is_asked_once_and_status_can_tell(
     assert len(wiki.asked) == 1
     assert [record.message for record in caplog.records] == ["reuploads_off"]
     assert "permission" in refused(database)[SERVICE]
+    console = Console(width=200, file=io.StringIO())
+    with database.read() as tx:
+        console.print(status_table(status.snapshot(tx, NOW)))
+    assert "reuploads: the wiki refuses it" in console.file.getvalue()  # type: ignore[attr-defined]
     DeletedFiles([DeletedFilesWiki()], database).titles("one")  # the next start is allowed to
     assert refused(database) == {}
 

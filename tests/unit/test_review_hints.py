@@ -1,13 +1,17 @@
 """Hints on report pages: what rows tell of other files, when they stop, and that no edit is made for them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.retention.reuploads import DeletedFiles
+from bot.review.context import Context, FileFacts
+from bot.review.entry_rows import current_hint
 from storage import file_changes, hints
 from storage.hash_index import Near
+from storage.review_values import Hint, LookAlike, VerdictCode
 from storage.values import ChangeKind, FileChange
 from tests import media
 from tests.fakes import DeletedFilesWiki
@@ -203,3 +207,29 @@ def test_a_near_copy_of_a_reviewed_picture_is_shown_with_its_hint(office: Office
             office.pass_by()
     assert office.line(2).endswith(HINT)
     assert not office.row(3).shows_hint
+
+
+@pytest.mark.parametrize(
+    ("facts", "known_deleted", "told"),
+    [
+        (None, False, False),  # the wiki was not asked
+        (FileFacts(), False, True),
+        (FileFacts(suppressed=True), False, False),
+        (FileFacts(missing=True), False, False),
+        (FileFacts(missing=True), True, True),
+        (FileFacts(suppressed=True), True, False),
+    ],
+)
+def test_only_what_the_wiki_confirms_is_told(
+    office: Office, facts: FileFacts | None, known_deleted: bool, told: bool
+) -> None:
+    office.put_up([1])
+    like = LookAlike("File:Other.jpg", VerdictCode.SFW, deleted=known_deleted)
+    entry = replace(office.entry(1), hint=Hint(like, ("File:Gone.jpg", "File:Back.jpg")))
+    context = Context(
+        {"File:Other.jpg": facts} if facts else {}, deleted={upload(1).sha1 or "": ["File:Gone.jpg"]}
+    )
+    found = current_hint(entry, context)
+    assert (found.look_alike is not None) == told
+    assert found.look_alike is None or found.look_alike.deleted == known_deleted
+    assert found.deleted_as == ("File:Gone.jpg",)
