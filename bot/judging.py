@@ -27,7 +27,7 @@ class Margins:
     """
 
     f1: float = 0.0
-    recall: float = 0.05
+    recall: float = 0.1
 
     def of(self, name: str) -> float:
         """The margin of a figure."""
@@ -78,7 +78,7 @@ class Judgement:
         labelled: Labelled items behind them.
         level: The level at which the models are compared.
         thresholds: Of the active model and of the candidate there; None with `none`.
-        recalibrated: Whether both thresholds follow from what the level asks, on the same feedback.
+        recalibrated: Whether each of them follows from what the level asks, on the same feedback.
         unreachable: Why the candidate cannot do what the level asks though the active model can; or empty.
         needed: Labelled items that are needed.
     """
@@ -88,7 +88,7 @@ class Judgement:
     labelled: int
     level: str
     thresholds: tuple[float, float] | None = None
-    recalibrated: bool = False
+    recalibrated: tuple[bool, bool] = (False, False)
     unreachable: str = ""
     needed: int = 0
 
@@ -118,9 +118,11 @@ class Judgement:
     def _where(self) -> str:
         if self.thresholds is None:
             return ""
-        first, second = self.thresholds
-        how = "by what the level asks" if self.recalibrated else "as they stand"
-        return f" at level {self.level} (flagging from {second:.4g} and {first:.4g}, {how})"
+        first, second = (
+            f"{threshold:.4g}, {'as the level asks' if found else 'as it stands'}"
+            for threshold, found in zip(self.thresholds, self.recalibrated, strict=True)
+        )
+        return f" at level {self.level} (flagging from {second}; and from {first})"
 
     def _decided(self) -> str:
         if self.unreachable:

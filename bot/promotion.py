@@ -276,13 +276,11 @@ class Deciding:
                 )
                 for name in (active.name, card.name)
             )
-            stored = tuple(self._thresholds(tx, name)[self.level] for name in (active.name, card.name))
+            stands = self._thresholds(tx, active.name)[self.level]
         labelled = int((~np.isnan(pairs.labels)).sum())
         if labelled >= LEAST_PAIRED:
-            both = self.level in one.choices and self.level in other.choices
-            at = (
-                (one.thresholds[self.level], other.thresholds[self.level]) if both else (stored[0], stored[1])
-            )
+            told = (self.level in one.choices, self.level in other.choices)
+            at = (one.thresholds[self.level] if told[0] else stands, other.thresholds[self.level])
             found = _compared(pairs, at)
             worse = self.level in other.unreachable and self.level in one.choices
             return Judgement(
@@ -291,7 +289,7 @@ class Deciding:
                 labelled,
                 self.level,
                 at,
-                both,
+                told,
                 f"{card.name}: {other.missing[self.level]}" if worse else "",
             ), other
         kept = {} if before.weights_sha256 != card.weights_sha256 else before.evidence

@@ -64,7 +64,7 @@ def promote(
         typer.Option(
             min=0, max=1, help="Likewise its recall: at the level in use, and where both flag equally many."
         ),
-    ] = 0.05,
+    ] = 0.1,
     level: LevelOption = None,
     force: Annotated[bool, typer.Option("--force", help="Whatever the figures say.")] = False,
     by: ByOption = "",

@@ -141,6 +141,92 @@ def test_too_little_feedback_chooses_no_threshold(database: Database, deciding: 
     assert found.thresholds == {}
 
 
+def flags_more(database: Database, name: str = "louder", count: int = 240) -> None:
+    """Reviewed uploads on which a candidate finds everything, and flags as many harmless ones besides."""
+    put_up(database, {log: 0.9 if log % 4 == 0 else 0.1 for log in range(1, count + 1)}, now=after(0))
+    code = {True: VerdictCode.NSFW_DELETE, False: VerdictCode.SFW}
+    give(database, *(verdict(log, code[log % 3 == 0], revision_id=log) for log in range(1, count + 1)))
+    with database.transaction() as tx:
+        version = models.register(
+            tx, replace(model_version(name), weights_sha256=card(name).weights_sha256), after(0)
+        )
+        for row in tx.query(UploadRow).all():
+            score = 0.9 if row.log_id % 3 == 0 else (0.85 if row.log_id % 3 == 1 else 0.1)
+            shadow_scores.add(tx, row.id, classification(version, score), after(1), representative=True)
+
+
+def test_a_promotion_recalibrates_to_what_the_level_asks(database: Database, deciding: Deciding) -> None:
+    """At its card's threshold half of the candidate's flags would be wrong."""
+    flags_more(database)
+    deciding.set_standing("louder", ModelStanding.CANDIDATE)
+    asked = replace(deciding, targets={"balanced": Target(precision=0.9)})
+    assert asked.compare("open_nsfw", "louder").found.precision.second == pytest.approx(0.5)
+    promoted = asked.promote("louder", force=True)
+    active = promoted.written[-1]
+    assert 0.85 < active.thresholds["balanced"] < 0.9
+    assert active.evidence["calibration"]["targets"] == {"balanced": "precision 0.9"}
+    assert promoted.judged.recalibrated == (False, True)
+    after_it = asked.compare("open_nsfw", "louder")
+    assert (after_it.found.precision.second, after_it.found.recall.second) == (1.0, 1.0)
+
+
+def test_where_the_level_cannot_be_reached_the_candidate_is_refused(
+    database: Database, deciding: Deciding
+) -> None:
+    reviewed(database, "worse", right=False)
+    deciding.set_standing("worse", ModelStanding.CANDIDATE)
+    asked = replace(deciding, targets={"balanced": Target(precision=0.9)})
+    with pytest.raises(Refused, match=r"What decided: worse: no threshold reaches a precision of 90%"):
+        asked.promote("worse", margins=Margins(1.0, 1.0))
+
+
+def test_a_better_f1_does_not_buy_a_lower_recall(database: Database, deciding: Deciding) -> None:
+    """The active model finds everything among many; the candidate flags rightly, and misses a third."""
+    count = 240
+    put_up(database, {log: 0.9 if log % 3 else 0.1 for log in range(1, count + 1)}, now=after(0))
+    code = {True: VerdictCode.NSFW_DELETE, False: VerdictCode.SFW}
+    explicit_ones = {log: log % 6 in (1, 4) for log in range(1, count + 1)}
+    give(database, *(verdict(log, code[label], revision_id=log) for log, label in explicit_ones.items()))
+    with database.transaction() as tx:
+        version = models.register(
+            tx, replace(model_version("silent"), weights_sha256=card("silent").weights_sha256), after(0)
+        )
+        for row in tx.query(UploadRow).all():
+            found = explicit_ones[row.log_id] and row.log_id % 9 != 1
+            scored = classification(version, 0.9 if found else 0.1)
+            shadow_scores.add(tx, row.id, scored, after(1), representative=True)
+    deciding.set_standing("silent", ModelStanding.CANDIDATE)
+    compared = deciding.compare("open_nsfw", "silent").found
+    assert compared.f1.low > 0
+    assert compared.recall.high < 0
+    with pytest.raises(Refused, match="What decided: recall, -"):
+        deciding.promote("silent")
+
+
+def test_of_two_who_decide_at_once_one_is_told_that_the_other_was_first(
+    database: Database, deciding: Deciding
+) -> None:
+    for name in ("better", "other"):
+        deciding.set_standing(name, ModelStanding.CANDIDATE)
+    deciding.begin()
+    rivals = [replace(deciding, by="Bea")]
+
+    def cards(name: str) -> ModelCard:
+        """While Ann looks at the figures, Bea promotes the other one."""
+        if rivals:
+            rivals.pop().promote("other", force=True)
+        return card(name)
+
+    with pytest.raises(Refused, match="somebody else decided"):
+        replace(deciding, cards=cards).promote("better", force=True)
+    with database.read() as tx:
+        active = model_registry.holder(tx, ModelStanding.ACTIVE)
+        history = model_registry.history(tx)
+    assert active is not None
+    assert (active.name, active.set_by) == ("other", "Bea")
+    assert sum(one.standing is ModelStanding.ACTIVE for one in history) == 2
+
+
 def test_the_commands_tell_who_did_what(tmp_path: Path) -> None:
     environment = {"COMMONSBOT_STORE__URL": f"sqlite:///{tmp_path / 'bot.sqlite3'}"}
     runner = CliRunner()
