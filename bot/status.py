@@ -108,7 +108,7 @@ def _shadow(shadow: RegisteredModel, run: ShadowRun | None) -> str:
     scored = counts.pop("scored", 0)
     others = "".join(f", {count} {name.replace('_', ' ')}" for name, count in sorted(counts.items()))
     state = {shadow_runs.FAILED: f"cannot be loaded: {run.message}"}.get(run.state, run.state)
-    return f"{named}: {state}; {scored} scored{others}"
+    return f"{named}: {state}; {scored} scored{others}, as of {run.updated_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:

@@ -11,6 +11,7 @@ from bot.demo import CORPUS
 from bot.minicommons.corpus import prepare_corpus
 from bot.minicommons.server import MiniCommons
 from bot.settings import ROOT, Settings
+from classifier.models import catalogue
 from storage import file_changes, kept_copies
 from storage.engine import Database
 from storage.feedback_tables import SampleDrawRow
@@ -71,8 +72,13 @@ def test_scores_draw_and_what_people_are_asked_about_is_kept_until_it_is_suppres
             database.close()
 
 
-def test_the_active_models_calibrated_thresholds_count(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("weights", "labels"),
+    [(catalogue.card("open_nsfw").weights_sha256, {"nsfw"}), ("0" * 64, {"nsfw", "sfw"})],
+    ids=["same", "others"],
+)
+def test_the_active_models_calibrated_thresholds_count_for_its_weights_alone(
+    tmp_path: Path, weights: str, labels: set[str]
 ) -> None:
     """A threshold of 0 flags everything, which the card's would not."""
     with MiniCommons(prepare_corpus(CORPUS, UPLOADS)) as commons:
@@ -83,7 +89,7 @@ def test_the_active_models_calibrated_thresholds_count(
         with database.transaction() as tx:
             active = RegisteredModel(
                 "open_nsfw",
-                "0" * 64,
+                weights,
                 ModelStanding.ACTIVE,
                 datetime.now(UTC),
                 "Ann",
@@ -94,4 +100,4 @@ def test_the_active_models_calibrated_thresholds_count(
         with running(settings):
             commons.publish_corpus(names=UPLOADS)
             outcomes = wait_for(settings, lambda _, done: len(done) >= len(UPLOADS))
-    assert {outcome.label for outcome in outcomes} == {"nsfw"}
+    assert {outcome.label for outcome in outcomes} == labels

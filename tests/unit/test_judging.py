@@ -44,7 +44,7 @@ def test_the_sentence_names_every_figure_with_its_interval_and_margin() -> None:
         "new less old at level balanced (flagging from 0.7, as the level asks; and from 0.8, as it stands): "
         "F1 +0.100 (+0.020 to +0.180, allowed +0.000), recall -0.020 (-0.040 to +0.010, allowed -0.100), "
         "recall at equal review load +0.100 (+0.020 to +0.180, allowed -0.100); 95 %, 90 labelled items, "
-        "from feedback. All of them hold; the closest was recall"
+        "from feedback. All of them hold; the closest was F1"
     )
 
 
