@@ -137,6 +137,7 @@ def measure(
         more = {
             "classifier": {"engine": arguments.engine, "cache_directory": str(cache)},
             "sampling": {"enabled": False},
+            "retention": {"days": 0, "directory": str(folder / "copies")},
         }
         with BenchDaemon(commons, folder, bars, more) as daemon:
             if shadow is not None:
