@@ -135,7 +135,8 @@ def measure(
         url = f"sqlite:///{folder / 'bot.sqlite3'}"
         shadow = appoint(url, cache) if shadowed else None
         more = {
-            "classifier": {"engine": arguments.engine, "cache_directory": str(cache)},
+            # One picture at a time: in a batch of another size the last digits of a score are others.
+            "classifier": {"engine": arguments.engine, "cache_directory": str(cache), "batch_size": 1},
             "sampling": {"enabled": False},
             "retention": {"days": 0, "directory": str(folder / "copies")},
         }
@@ -192,6 +193,8 @@ def report(rounds: Mapping[bool, list[Round]], arguments: argparse.Namespace) ->
     scored = sum(one.fates.get("scored", 0) for one in rounds[True]) / (arguments.uploads * arguments.rounds)
     every = [one.outcomes for several in rounds.values() for one in several]
     same = all(one == every[0] for one in every) and all(len(scores) == 1 for scores in every[0].values())
+    if not same:
+        print(json.dumps([{name: sorted(map(str, found)) for name, found in one.items()} for one in every]))
     table = Table("", "without", "with", title=f"A shadow beside {ACTIVE}, both {arguments.engine}", box=None)
     for name, values, form in (
         ("CPU ms an upload", {which: value * 1000 for which, value in cpu_s.items()}, ".0f"),

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from bot.shadowing import roles
+from bot.settings import load_settings
+from bot.shadowing import open_shadow, roles
+from classifier.errors import ModelError
+from classifier.models import catalogue
 from classifier.values import MediaPart
 from storage import model_registry, models, shadow_scores
 from storage.engine import Database
@@ -56,3 +59,22 @@ def test_the_registry_names_active_model_thresholds_and_shadow(database: Databas
     assert (found.active, found.thresholds["balanced"]) == ("a", 0.6)
     assert found.shadow is not None
     assert found.shadow.name == "b"
+
+
+def registered(name: str, weights_sha256: str) -> RegisteredModel:
+    return RegisteredModel(name, weights_sha256, ModelStanding.SHADOW, NOW, "Ann")
+
+
+def test_a_shadow_whose_weights_are_others_now_is_not_loaded(database: Database) -> None:
+    with pytest.raises(ModelError, match="open_nsfw has other weights than were registered"):
+        open_shadow(load_settings(), database, registered("open_nsfw", "c" * 64))
+
+
+def test_a_shadow_for_which_there_is_no_memory_left_is_not_loaded(database: Database) -> None:
+    """The limit is for the whole process, which holds the active model already."""
+    settings = load_settings(overrides={"classifier": {"engine": "auto", "memory_mb": 1}})
+    weights = catalogue.card("open_nsfw").weights_sha256
+    with pytest.raises(ModelError, match="allow more memory"):
+        open_shadow(settings, database, registered("open_nsfw", weights))
+    with database.read() as tx:
+        assert models.last_used(tx) is None
