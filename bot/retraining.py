@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bot.promotion import LEVELS, Deciding
+from bot.promotion import Deciding
+from bot.recalibration import LEVELS
 from classifier.datasets import building, manifest
 from classifier.datasets.values import DEFAULT_CLASSES, Dataset, DatasetError, Item, join
 from classifier.decode.limits import DecodeLimits
@@ -29,8 +30,9 @@ from classifier.models.model_config import ModelConfig
 from classifier.training.config import TrainConfig
 from classifier.values import ModelCard
 from storage import model_registry
+from storage.equal_load import flags_at_load
 from storage.model_registry import ModelStanding, RegisteredModel
-from storage.paired_estimates import Comparison, Paired, compare
+from storage.paired_estimates import Bools, Comparison, Floats, Paired, compare
 
 EVALUATION = "test"
 DISPUTED = "disputed"
@@ -300,39 +302,40 @@ def evaluate(
         on_step: Told how far it is.
 
     Returns:
-        The comparison without the disputed items, and all of them as plain values: `f1` is the least
+        The comparison without the disputed items, and all of them as plain values: of `f1`, `recall` and
+        `recall_at_equal_load`, where the new model flags as many pictures as the old one, the least
         favourable way to count the disputed ones.
 
     Raises:
         DatasetError: Where nothing is left to evaluate on.
     """
-    answers = []
-    for name in models:
-        found = _scored(feedback.evaluation, name, request, cache_directory, on_step)
-        answers.append({path: score >= threshold for path, score in found.items()})
+    scored = [_scored(feedback.evaluation, name, request, cache_directory, on_step) for name in models]
     items = feedback.evaluation.items
-    kept = [index for index, item in enumerate(items) if all(item.path in one for one in answers)]
+    kept = [index for index, item in enumerate(items) if all(item.path in one for one in scored)]
     if not kept:
         raise DatasetError("no picture of the evaluation split can be scored", feedback.evaluation.name)
+    old, new = (np.array([one[items[i].path] for i in kept]) for one in scored)
     labels = np.array([float(feedback.evaluation.target_of(items[i])) for i in kept])
     disputed = np.array([feedback.disputed[i] for i in kept])
+    probabilities = np.array([feedback.probabilities[i] for i in kept])
+    strata = np.array([feedback.strata[i] for i in kept])
+    load = float((1 / probabilities)[old >= threshold].sum())
+    flags, fair = new >= threshold, flags_at_load(new, probabilities, load)
 
-    def compared(counted_as: float) -> Comparison:
-        return compare(
-            Paired(
-                np.array([answers[0][items[i].path] for i in kept]),
-                np.array([answers[1][items[i].path] for i in kept]),
-                np.where(disputed, counted_as, labels),
-                np.array([feedback.probabilities[i] for i in kept]),
-                np.array([feedback.strata[i] for i in kept]),
-            )
-        )
+    def compared(counted_as: float, second: Bools | Floats) -> Comparison:
+        known = np.where(disputed, counted_as, labels)
+        return compare(Paired(old >= threshold, second, known, probabilities, strata))
 
-    without = compared(float("nan"))
-    bounds = [compared(value) for value in (0.0, 1.0)] if disputed.any() else []
+    ways = (float("nan"), 0.0, 1.0) if disputed.any() else (float("nan"),)
+    at_threshold, at_load = [compared(way, flags) for way in ways], [compared(way, fair) for way in ways]
+    without = at_threshold[0]
     told = {**asdict(without), "threshold": threshold, "disputed": int(disputed.sum())}
-    worst = min([without, *bounds], key=lambda one: one.f1.low)
-    told |= {"f1": asdict(worst.f1), "f1_without_disputed": asdict(without.f1)}
+    told |= {
+        "f1": asdict(min((one.f1 for one in at_threshold), key=lambda one: one.low)),
+        "recall": asdict(min((one.recall for one in at_threshold), key=lambda one: one.low)),
+        "recall_at_equal_load": asdict(min((one.recall_at_load for one in at_load), key=lambda one: one.low)),
+        "f1_without_disputed": asdict(without.f1),
+    }
     return without, told
 
 

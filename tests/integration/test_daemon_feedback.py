@@ -14,6 +14,7 @@ from bot.demo import CORPUS
 from bot.minicommons.corpus import prepare_corpus
 from bot.minicommons.server import MiniCommons
 from bot.settings import ROOT, Settings, load_settings
+from classifier.models import catalogue
 from storage import file_changes, kept_copies, picture_hashes
 from storage.engine import Database
 from storage.feedback_tables import SampleDrawRow
@@ -123,8 +124,13 @@ def exported(config: Path, out: Path) -> Path:
     return out / "0001"
 
 
-def test_the_active_models_calibrated_thresholds_count(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("weights", "labels"),
+    [(catalogue.card("open_nsfw").weights_sha256, {"nsfw"}), ("0" * 64, {"nsfw", "sfw"})],
+    ids=["same", "others"],
+)
+def test_the_active_models_calibrated_thresholds_count_for_its_weights_alone(
+    tmp_path: Path, weights: str, labels: set[str]
 ) -> None:
     """A threshold of 0 flags everything, which the card's would not."""
     with MiniCommons(prepare_corpus(CORPUS, UPLOADS)) as commons:
@@ -135,7 +141,7 @@ def test_the_active_models_calibrated_thresholds_count(
         with database.transaction() as tx:
             active = RegisteredModel(
                 "open_nsfw",
-                "0" * 64,
+                weights,
                 ModelStanding.ACTIVE,
                 datetime.now(UTC),
                 "Ann",
@@ -146,4 +152,4 @@ def test_the_active_models_calibrated_thresholds_count(
         with running(settings):
             commons.publish_corpus(names=UPLOADS)
             outcomes = wait_for(settings, lambda _, done: len(done) >= len(UPLOADS))
-    assert {outcome.label for outcome in outcomes} == {"nsfw"}
+    assert {outcome.label for outcome in outcomes} == labels

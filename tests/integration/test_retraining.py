@@ -119,8 +119,8 @@ def test_feedback_corrects_a_planted_weakness_and_a_worse_candidate_is_refused(
     assert f1.second is not None
     assert f1.second > 0.9  # it has learnt the task, and not merely to flag more
     assert f1.low > 0
-    promoted, judged = deciding.promote("second")
-    assert (promoted[-1].name, judged.basis) == ("second", "evaluation")
+    promoted = deciding.promote("second")
+    assert (promoted.written[-1].name, promoted.judged.basis) == ("second", "evaluation")
 
     spoilt = dataclasses.replace(
         request,
@@ -129,5 +129,5 @@ def test_feedback_corrects_a_planted_weakness_and_a_worse_candidate_is_refused(
         name="third",
     )
     retraining.retrain(spoilt, deciding, cache)
-    with pytest.raises(Refused, match="F1 of third less that of second: -"):
+    with pytest.raises(Refused, match="third less second: F1 -"):
         deciding.promote("third")
