@@ -90,6 +90,11 @@ class Metrics:
             "0 none, 1 watch, 2 alarm, NaN too little to compare: scores, flagged or skipped",
             ["what"],
         )
+        self.review_load = gauge(
+            "commonsbot_review_load",
+            "Uploads a day over the last 30 days: flagged, or asked (put up for review)",
+            ["what"],
+        )
         self.service_failures = counter(
             "commonsbot_service_failures", "Times a whole service did not answer", ["service"]
         )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -66,6 +67,17 @@ def test_with_good_reviewers_the_intervals_hold_the_truth_and_nothing_is_held_ba
     assert holds(told["whole"]["precision"], truth.precision)
     assert holds(told["whole"]["recall"], truth.recall)
     assert told["caveats"] == []
+
+
+def test_the_curve_is_drawn_with_its_bands(store: Store, tmp_path: Path) -> None:
+    store.fill([Day(uploads=60)] * 3)
+    picture = tmp_path / "curve.svg"
+    points = store.metrics("--curve", str(picture))["curve"]
+    drawn = ElementTree.fromstring(picture.read_text())
+    bands = [len(one.attrib["points"].split()) for one in drawn.iter() if one.tag.endswith("polygon")]
+    assert bands == [2 * len(points)] * 2
+    words = {one.text for one in drawn.iter() if one.tag.endswith("text")}
+    assert {"precision", "recall"} <= words
 
 
 def test_a_reviewer_who_only_looks_at_high_scores_makes_recall_unknown(store: Store) -> None:
