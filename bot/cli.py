@@ -17,6 +17,7 @@ from rich.console import Console
 from bot import ROOT_CHECK_MESSAGE, foreign_packages
 from bot.commands import (
     dataset,
+    draws,
     evaluate,
     explain,
     export,
@@ -58,7 +59,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.add_typer(dataset.app, name="dataset")
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Feedback": (metrics.metrics, export.export, purge.purge, retrain.retrain),
+    "Feedback": (metrics.metrics, draws.draws, export.export, purge.purge, retrain.retrain),
     "Laboratory": (
         training.train,
         search.search,

@@ -33,6 +33,7 @@ from bot.media.download import Downloader
 from bot.media.locate import Locator
 from bot.monitoring import Health, Metrics, MonitoringServer
 from bot.pipeline import Collaborators, Pipeline
+from bot.proposals import open_proposer
 from bot.quality import Quality
 from bot.retention.assembly import open_deleted, open_purger, open_scored
 from bot.retention.patrol import SuppressionPatrol
@@ -210,8 +211,18 @@ class Daemon:
             edited=desk.notify if desk is not None else lambda _titles: None,
         )
         purger = open_purger(settings, database)
+        proposer = open_proposer(settings.sampling, database)
         housekeeper = Housekeeper(
-            settings, database, owner, self.metrics, stream, scorer, self._stop, self._on_status, purger
+            settings,
+            database,
+            owner,
+            self.metrics,
+            stream,
+            scorer,
+            self._stop,
+            self._on_status,
+            purger,
+            proposer,
         )
         monitoring = self._start_monitoring(stream)
         try:

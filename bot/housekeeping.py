@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bot.errors import ServiceDown
 from bot.monitoring import Metrics
+from bot.proposals import Proposer
 from bot.retention.purging import Purger
 from bot.review.local_report import write_report
 from bot.scoring import Scorer
@@ -40,6 +41,7 @@ class Housekeeper:
         stop: Ends the run.
         on_status: Called with every fresh status; for the live line.
         purger: Removes kept pictures whose time is over; None: nothing is kept.
+        proposer: Draws once a day what to review next; None: nothing is drawn.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Housekeeper:
         stop: threading.Event,
         on_status: Callable[[StoreStatus], None],
         purger: Purger | None = None,
+        proposer: Proposer | None = None,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -63,6 +66,7 @@ class Housekeeper:
         self._stop = stop
         self._on_status = on_status
         self._purger = purger
+        self._proposer = proposer
         self._reported: object = None
 
     def run(self) -> None:
@@ -87,6 +91,8 @@ class Housekeeper:
                     next_report = now + self._settings.report.interval_s
                     self._write_report()
                 self._purge()
+                if self._proposer is not None:
+                    self._proposer.round()
             except LeaseHeld:
                 raise
             except (StoreError, ServiceDown) as error:

@@ -99,6 +99,11 @@ class Metrics:
             "1 for a model that scores, 0 for one that should and does not",
             ["role", "model"],
         )
+        self.review_load = gauge(
+            "commonsbot_review_load",
+            "Uploads a day over the last 30 days: flagged, or asked (put up for review)",
+            ["what"],
+        )
         self.service_failures = counter(
             "commonsbot_service_failures", "Times a whole service did not answer", ["service"]
         )

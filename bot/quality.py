@@ -93,6 +93,8 @@ class Quality:
             metrics.estimate.labels(name).set(value)
             metrics.estimate_low.labels(name).set(estimate.low)
             metrics.estimate_high.labels(name).set(estimate.high)
+        metrics.review_load.labels("flagged").set(measures.flagged / DAYS)
+        metrics.review_load.labels("asked").set(measures.chosen / DAYS)
         for change in changes:
             metrics.drift_alert.labels(change.what).set(ALERTS[change.alert])
             if change.what == "scores":

@@ -47,7 +47,7 @@ class Sampler:
         self._settings = settings
         self._key = key
         self._clock = clock or (lambda: datetime.now(UTC))
-        self._fingerprint = hashlib.sha256(key).hexdigest()[:16]
+        self._fingerprint = fingerprint(key)
         self._lock = threading.Lock()
         self._day: _Day | None = None
 
@@ -109,12 +109,12 @@ class Sampler:
             stored is not None
             and of_today
             and stored.plan.strata == strata
-            and stored.plan.daily_budget == wanted.daily_budget
+            and stored.plan.daily_budget == wanted.first_budget
             and stored.key_fingerprint == self._fingerprint
         ):
             return stored.plan
         evidence = draws.evidence_before(tx, strata, begin) or self._assumed()
-        plan = allocate(evidence, daily_budget=wanted.daily_budget, audit_share=wanted.audit_share)
+        plan = allocate(evidence, daily_budget=wanted.first_budget, audit_share=wanted.audit_share)
         since = now if of_today else begin
         return draws.store_plan(
             tx, plan, evidence, key_fingerprint=self._fingerprint, effective_at=since, now=now
@@ -151,6 +151,11 @@ def open_sampler(settings: SamplingSettings) -> Sampler | None:
         ConfigError: Where the key cannot be had.
     """
     return Sampler(settings, load_key(settings.key_file)) if settings.enabled else None
+
+
+def fingerprint(key: bytes) -> str:
+    """What tells keys apart and betrays none: kept with every plan."""
+    return hashlib.sha256(key).hexdigest()[:16]
 
 
 def media_of(classification: Classification) -> Media:

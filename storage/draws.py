@@ -83,22 +83,6 @@ def ledger(tx: Session, lane: Lane, since: datetime) -> Ledger | None:
     return after(Drawn(last.stratum, last.probability, last.draw), spent)
 
 
-def chosen_since(tx: Session, since: datetime) -> int:
-    """How many uploads were chosen for review, such as today.
-
-    Args:
-        tx: Any session of the database.
-        since: From when on.
-
-    Returns:
-        The number.
-    """
-    return (
-        tx.scalar(select(func.count()).where(SampleDrawRow.drawn_at >= since, SampleDrawRow.chosen.is_(True)))
-        or 0
-    )
-
-
 def store_plan(
     tx: Session,
     plan: Plan,
@@ -207,7 +191,7 @@ def evidence_before(tx: Session, strata: Sequence[Stratum], day: datetime) -> li
 def _labels(tx: Session, day: datetime) -> dict[str, list[tuple[float, bool]]]:
     """Probability and label of what was drawn in the last weeks and is labelled by now, by stratum."""
     rows = tx.execute(
-        select(ReviewItemRow.id, SampleDrawRow.stratum, SampleDrawRow.probability)
+        select(ReviewItemRow.id, SampleDrawRow.stratum, ReviewItemRow.inclusion_probability)
         .join(SampleDrawRow, SampleDrawRow.upload_id == ReviewItemRow.upload_id)
         .where(
             SampleDrawRow.drawn_at >= day - timedelta(days=LABEL_DAYS),

@@ -42,7 +42,11 @@ class SamplingPlanRow(Base):
 
 
 class SampleDrawRow(Base):
-    """What a scored upload drew: kept for all of them, so that every estimate can be audited."""
+    """What a scored upload drew: kept for all of them, so that every estimate can be audited.
+
+    `probability` and `draw` are the first draw's, the proposal's those of the second one (`bot.proposals`),
+    where there was one; `chosen` is whether either chose it.
+    """
 
     __tablename__ = "sample_draw"
     __table_args__ = (
@@ -64,6 +68,8 @@ class SampleDrawRow(Base):
     draw: Mapped[float]
     chosen: Mapped[bool]
     drawn_at: Mapped[datetime]
+    proposal_probability: Mapped[float | None]
+    proposal_draw: Mapped[float | None]
 
 
 class KeptCopyRow(Base):

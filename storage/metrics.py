@@ -8,7 +8,7 @@ where an estimate must not be trusted.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -35,6 +35,8 @@ from storage.weighted_estimates import Bools, Cell, Estimates, Floats, Sample, e
 CURVE = tuple(step / 20 for step in range(1, 20))
 FINE = (0.001, 0.003, 0.01, 0.02, 0.99)
 """Further edges of the bins in which scores are compared: most are near 0."""
+FEW_ASKED = 5
+"""A day with fewer items may be left without a decision by chance."""
 UNANSWERED = 0.5
 """From this share of items without a decision on, that is told."""
 UNKNOWN = Estimate(None, 0.0, 1.0, 0, 0.0)
@@ -115,7 +117,7 @@ def metrics(tx: Session, selection: Selection, now: datetime) -> FeedbackMetrics
         waiting=waiting(zip(items.created_at, items.decided_at, strict=True), now),
         load=Load(whole.flagged / days, whole.chosen / days, decided / days),
         drift=_drift(everything, len(edges) + 1, skips),
-        caveats=(*_mixed(current, names), *whole.caveats),
+        caveats=(*_mixed(current, names), *_idle_days(items), *whole.caveats),
     )
 
 
@@ -282,6 +284,24 @@ def _mixed(counts: Sequence[Counted], names: Mapping[int, str]) -> tuple[str, ..
     return (
         f"the model changed in this period: {listed}; the numbers below mix them and describe none. "
         "Ask for --by model, or --model",
+    )
+
+
+def _idle_days(items: Asked) -> tuple[str, ...]:
+    """Days of which nobody decided on anything, though people decided on later ones."""
+    asked: Counter[date] = Counter(created.date() for created in items.created_at)
+    decided = {created.date() for created in items.created_at[~np.isnan(items.labels)]}
+    idle = sorted(
+        day
+        for day, count in asked.items()
+        if count >= FEW_ASKED and day not in decided and day < max(decided, default=day)
+    )
+    if not idle:
+        return ()
+    listed = ", ".join(f"{day:%Y-%m-%d}" for day in idle[:3]) + (", …" if len(idle) > 3 else "")
+    return (
+        f"nobody decided on anything that was put up on {len(idle)} of {len(asked)} days ({listed}): the "
+        "estimates take those days to be like the others",
     )
 
 

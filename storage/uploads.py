@@ -294,7 +294,12 @@ def item_id_of(upload: Upload) -> str:
     Returns:
         An id such as `commonswiki-330498118`.
     """
-    return f"{upload.wiki}-{upload.log_id}"
+    return public_id(upload.wiki, upload.log_id)
+
+
+def public_id(wiki: str, log_id: int) -> str:
+    """The same, from the two that it follows from."""
+    return f"{wiki}-{log_id}"
 
 
 def next_due_at(tx: Session) -> datetime | None:

@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bot.commands.edges import ConfigOption, configured, end_quickly, explained, out
+from bot.commands.edges import EXIT_FAILED, ConfigOption, configured, end_quickly, explained, fail, out
 from bot.settings import ROOT
 
 DEFAULT_DAYS = 30
@@ -43,6 +44,10 @@ def metrics(
     ] = None,
     by: Annotated[
         str | None, typer.Option(help="Tell the measures apart by period, media, experience or model.")
+    ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(help="Also draw precision and recall over the threshold, with bands, into an SVG file."),
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
@@ -83,6 +88,13 @@ def metrics(
                 found = compute(tx, selection, now)
         finally:
             database.close()
+    if curve is not None:
+        from bot.metric_plot import write_curve
+
+        try:
+            write_curve(found, curve)
+        except OSError as error:
+            fail(EXIT_FAILED, f"--curve cannot be written: {error}")
     if as_json:
         typer.echo(json.dumps(asdict(found), default=str))
     else:

@@ -3,55 +3,95 @@
 import numpy as np
 import pytest
 
-from benchmarks.sampling import BUDGET, estimates, everybody, labels_needed, random_widths, review, world
-from storage.sampling import Stratum
+from benchmarks.sampling_baselines import compare
+from benchmarks.sampling_coverage import covered, estimates, tell
+from benchmarks.sampling_days import BUDGET, everybody, review
+from benchmarks.sampling_worlds import Cell, Story, invented, simple
 
 pytestmark = pytest.mark.slow
 
-UPLOADS, DAYS, LIVES = 1_000_000, 20, 60
+DAYS, LIVES = 20, 60
 
 
-def test_intervals_hold_the_truth_with_fewer_labels_than_simple_random_sampling() -> None:
-    one = world(UPLOADS)
-    reviews = review([one], LIVES, days=DAYS)
-    found = [estimates([one], reviews, life) for life in range(LIVES)]
-    truth = one.truth()
+def short(seed: int = 1) -> Story:
+    return simple(1_000_000, seed=seed, days=DAYS)
 
-    assert reviews.chosen_a_day.max() <= BUDGET
+
+@pytest.mark.parametrize("proposals", [0, 20])
+def test_intervals_hold_the_truth_within_the_budget(proposals: int) -> None:
+    told = tell(short(), LIVES, proposals=proposals)
+
+    assert told.most_a_day <= BUDGET
     for measure in ("precision", "recall"):
-        ours = [getattr(estimate, measure) for estimate in found]
-        held = np.mean([each.low <= truth[measure] <= each.high for each in ours])
-        assert held >= 0.85
-        errors = np.array([each.value for each in ours]) - truth[measure]
-        assert abs(errors.mean()) < 4 * errors.std() / LIVES**0.5
-    width = float(np.mean([each.recall.high - each.recall.low for each in found]))
-    labels = [1000, 3000, 10_000]
-    needed = labels_needed(width, labels, random_widths(one, labels, 5))
-    assert reviews.labelled.sum(axis=(1, 2)).mean() < 0.8 * needed
+        row = told.measures[measure]
+        assert row["coverage"] >= 0.85
+        assert abs(row["bias"]) < 4 * row["bias_sd"]
 
 
-def only_high(_day: int, stratum: Stratum) -> float:
-    return float(stratum.low >= 0.5)
+def test_intervals_hold_the_truth_where_a_scorer_is_blind_to_some_files_and_changes() -> None:
+    told = tell(invented("changing", 208, days=DAYS), LIVES)
+
+    for measure in ("precision", "recall"):
+        row = told.measures[measure]
+        assert row["coverage"] >= 0.85
+        assert abs(row["bias"]) < 4 * row["bias_sd"]
+
+
+def test_other_designs_need_more_labels_for_the_same_interval() -> None:
+    story = short()
+    told = tell(story, 20)
+    found = compare(story.whole, told.labels, told.measures["recall"]["width"], 4)
+
+    assert len(found) == 6
+    for name, design in found.items():
+        needed = design["needed"]
+        assert isinstance(needed, float)
+        assert told.labels < (0.5 if "simple random" in name else 0.9) * needed, name
+
+
+def only_high(_day: int, cell: Cell) -> float:
+    return float(cell.low >= 0.5)
 
 
 def test_a_reviewer_who_only_looks_at_high_scores_leaves_recall_unknown() -> None:
-    one = world(UPLOADS)
-    reviews = review([one], 5, days=DAYS, answers=only_high)
+    story = short()
+    reviews = review(story, 5, answers=only_high)
 
     for life in range(5):
-        found = estimates([one], reviews, life)
+        found = estimates(story.whole, reviews, life)
         assert found.recall.value is None
         assert found.precision.value is not None
         assert found.reasons
 
 
-def test_what_people_answer_less_often_is_still_counted_in_full() -> None:
-    one = world(UPLOADS)
-    reviews = review([one], 20, days=DAYS, answers=lambda _day, stratum: 0.3 + 0.6 * stratum.low)
-    whole = review([one], 20, days=DAYS, answers=everybody)
+def test_a_reviewer_who_picks_high_scores_within_strata_is_told() -> None:
+    def picks(_day: int, cell: Cell) -> float:
+        return 0.2 if 0.8 <= cell.low < 0.9 else 1.0
 
-    found = [estimates([one], reviews, life).recall.value for life in range(20)]
-    assert None not in found
-    values = np.array(found, dtype=np.float64)
-    assert abs(values.mean() - one.truth()["recall"]) < 4 * values.std() / 20**0.5
-    assert reviews.labelled.sum() < whole.labelled.sum()
+    told = tell(short(), 5, answers=picks)
+    assert told.says_it_cannot == 1.0
+    assert tell(short(), 5, answers=lambda _day, _cell: 0.5).says_it_cannot == 0.0
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [lambda _day, cell: 0.3 + 0.6 * cell.stratum.low, lambda day, _cell: float(day % 5 != 2)],
+    ids=["less often where scores are low", "not on every fifth day"],
+)
+def test_what_people_do_not_answer_is_still_counted(answers: object) -> None:
+    story = short()
+    part = review(story, 20, answers=answers)  # type: ignore[arg-type]
+    whole = review(story, 20, answers=everybody)
+
+    found = [estimates(story.whole, part, life) for life in range(20)]
+    row = covered(found, story.whole.truth())["recall"]
+    assert row["unknown"] == 0
+    assert abs(row["bias"]) < 4 * row["bias_sd"]
+    assert part.labelled.sum() < whole.labelled.sum()
+
+
+def test_a_worlds_cells_add_up_to_its_uploads() -> None:
+    story = invented("any", 201)
+    parts = np.sum([phase.uploads for phase in story.phases], axis=0)
+    assert parts.tolist() == story.whole.uploads.tolist()
+    assert (story.whole.explicit <= story.whole.uploads).all()

@@ -312,6 +312,8 @@ def test_the_gauges_tell_the_interval_and_nan_where_nothing_is_known(database: D
     assert low < value < high
     assert value == pytest.approx(8 / 18)
     assert math.isnan(sample(gauges, "commonsbot_drift_alert", what="scores"))
+    assert sample(gauges, "commonsbot_review_load", what="flagged") == pytest.approx(10 / 30)
+    assert sample(gauges, "commonsbot_review_load", what="asked") == pytest.approx(50 / 30)
 
 
 class OneRound(threading.Event):
