@@ -177,8 +177,8 @@ class TrainingConfig(_Section):
         batch: Pictures of a batch at most; of each process with several devices.
         accumulate: Batches whose gradients make one step.
         seed: Of everything that is drawn.
-        sampling: `shuffle` shows each picture once an epoch, `balanced` both classes equally often, `weighted`
-            both classes equally often and within each its pictures as often as their weights say.
+        sampling: `shuffle` shows each picture once an epoch, `balanced` both classes equally often,
+            `weighted` both classes equally often and within each its pictures as often as their weights say.
         ema_decay: Of an exponential moving average of the weights, which is then what is validated and kept;
             0: none.
         freezing: Which parts train from which epoch on, counted from 0, such as `head@0, late@2, early@5`;

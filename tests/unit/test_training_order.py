@@ -38,7 +38,9 @@ def test_balanced_sampling_shows_both_classes_equally_often_and_no_picture_much_
     assert {shown[item] for item in range(15, 19)} == {2, 3}
 
 
-def test_weighted_sampling_keeps_the_classes_even_and_shows_each_picture_as_often_as_its_weight_says() -> None:
+def test_weighted_sampling_keeps_the_classes_even_and_shows_each_picture_as_often_as_its_weight_says() -> (
+    None
+):
     weights = (3.0, *(1.0,) * 14, *(1.0,) * 4)
     order = Order(TARGETS, 4, 7, balanced=True, weights=weights)
     shown: Counter[int] = Counter()
