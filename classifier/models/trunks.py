@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from classifier.errors import ModelError, ModelUnreachable
 from classifier.models import architectures, attention, starting_weights
 from classifier.models.model_config import TIMM_PREFIX, ModelConfig
+from classifier.torch_compat import import_torchvision
 from classifier.models.open_nsfw import MEAN_BGR, OpenNsfw
 
 
@@ -172,6 +173,7 @@ def import_timm() -> ModuleType:
         ModelError: Where it is not installed; it says how to install it.
     """
     try:
+        import_torchvision()  # timm imports it, too, and knows no help
         import timm
     except ModuleNotFoundError as error:
         raise ModelError(
