@@ -11,18 +11,17 @@ what becomes of each. What the base model knew and no upload shows, drawings, te
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from typer.testing import CliRunner
 
 from benchmarks.retraining_world import (
     Arrival,
@@ -33,9 +32,11 @@ from benchmarks.retraining_world import (
     base_data,
     shuffled,
 )
-from bot.retraining.evaluating import Scoring
-from bot.settings import ROOT, Settings, load_settings
+from bot.cli import app
+from bot.retraining.evaluating import Scoring, on_base
+from bot.settings import Settings, load_settings
 from classifier.datasets.values import Dataset
+from classifier.models import catalogue
 from classifier.training.run import train
 from storage.engine import Database
 from storage.paired_estimates import Paired, compare
@@ -97,18 +98,19 @@ level = "ERROR"
     return file
 
 
-def as_process(config: Path) -> Command:
-    """Commands as an operator gives them, each in a process of its own."""
+def commands(config: Path) -> Command:
+    """Commands as an operator gives them, but in this process: starting one takes longer than most do."""
 
     def give(words: Sequence[str]) -> tuple[int, str]:
-        command = [sys.executable, "-m", "bot", *words, "--config", str(config)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-        return done.returncode, done.stdout + done.stderr
+        done = CliRunner().invoke(app, [*words, "--config", str(config)])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return done.exit_code, done.output
 
     return give
 
 
-def run(folder: Path, scale: Scale, give: Command, say: Say, train_config: Path | None = None) -> Outcome:
+def run(folder: Path, scale: Scale, give: Command, say: Say) -> Outcome:
     """Go the whole way.
 
     Args:
@@ -116,7 +118,6 @@ def run(folder: Path, scale: Scale, give: Command, say: Say, train_config: Path 
         scale: How large the world is.
         give: Gives a command of the bot's, and gets its exit code and what it printed.
         say: Told what is being done.
-        train_config: How `retrain` trains; None: as it does by itself.
 
     Returns:
         What came of it.
@@ -136,7 +137,7 @@ def run(folder: Path, scale: Scale, give: Command, say: Say, train_config: Path 
         asked = world.score(first, BASE)
         world.review(first)
         clock.done("first period")
-        told = retrained(folder, give, train_config)
+        told = retrained(folder, give)
         clock.done("three retrainings")
         _ok(give(["models", "shadow", BETTER]))
         asked_again = world.score(second, BASE, keep=False)
@@ -165,10 +166,11 @@ def deploy(folder: Path, give: Command) -> None:
     _ok(give(["models", "promote", BASE, "--force"]))
 
 
-def retrained(folder: Path, give: Command, train_config: Path | None) -> dict[str, str]:
+def retrained(folder: Path, give: Command) -> dict[str, str]:
     """Retrain three times: on an export of its own, on the same without base data, and on nonsense."""
     more = ["--key-file", str(folder / "export.key"), "--by", "benchmark"]
-    more += [] if train_config is None else ["--train-config", str(train_config)]
+    for setting in ("data.workers=0", "training.threads=1", "training.accelerator=cpu"):
+        more += ["--set", setting]
     base = ["--replay", str(folder / "base" / "base.csv"), "--replay-share", str(REPLAY_SHARE)]
 
     def retrain(name: str, *words: str) -> str:
@@ -202,18 +204,12 @@ def _visible(base: Dataset) -> Dataset:
 
 def _on_base(folder: Path, base: Dataset, name: str, settings: Settings) -> dict[str, Any]:
     """On drawings that neither base model nor candidate was trained on."""
-    from dataclasses import asdict
-
-    from bot.retraining.evaluating import on_base
-
     drawings = [item for item in base.part("test").items if item.groups["medium"] == "drawing"]
     means = Scoring(folder, cache_directory=settings.classifier.cache_directory)
     return asdict(on_base(base.with_items(drawings), (BASE, name), _threshold(settings), means))
 
 
 def _threshold(settings: Settings) -> float:
-    from classifier.models import catalogue
-
     return catalogue.card(BASE, settings.classifier.cache_directory).thresholds[settings.classifier.level]
 
 
@@ -309,7 +305,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="retraining-") as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        give = as_process(configuration(folder, scale))
+        give = commands(configuration(folder, scale))
         found = run(folder, scale, give, lambda what: console.print(what, highlight=False))
     out = Console()
     for name, told in found.told.items():

@@ -2,8 +2,8 @@
 
 Explicit stands for a striped disc of the laboratory's drawn task (`classifier.datasets.proxy`); nothing here
 is. The base model learnt from photographs and drawings by day. Uploads are photographs, many of them by
-night, which it never saw: that is the weakness that feedback can correct. Drawings are what it can forget, for
-no upload is one.
+night, which it never saw: that is the weakness that feedback can correct. Drawings are what it can forget,
+for no upload is one.
 
 Scores, draws, kept copies and verdicts go the ways that the daemon's go: limited workers decode, the sampler
 draws within the day's budget, the keeper reduces, verdicts are added as they are read from pages. Reviewers
@@ -11,6 +11,7 @@ err, are unsure, disagree and leave items open.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from bot.media.sha1 import base36_from_hex
 from bot.retention.folder import CopyFolder
@@ -61,7 +63,8 @@ class Scale:
     """How large the world is.
 
     Attributes:
-        side_px: Of the pictures.
+        side_px: Of the pictures; the network sees `input_px`.
+        input_px: Of the network.
         base: Pictures of the base data.
         base_epochs: Of the base model's training.
         period: Uploads of each of the two periods.
@@ -70,12 +73,13 @@ class Scale:
         network: The base model's.
     """
 
-    side_px: int = 64
-    base: int = 3000
+    side_px: int = 96
+    input_px: int = 64
+    base: int = 2000
     base_epochs: int = 10
-    period: int = 3000
-    days: int = 15
-    daily_budget: int = 100
+    period: int = 1200
+    days: int = 12
+    daily_budget: int = 70
     network: str = "timm:test_resnet"
 
 
@@ -117,7 +121,7 @@ def base_config(scale: Scale, file: Path) -> TrainConfig:
         "model": {"name": scale.network},
         "data": {
             "manifest": str(file),
-            "preprocessing": f"imagenet-v1@{scale.side_px}",
+            "preprocessing": f"imagenet-v1@{scale.input_px}",
             "require_verified": False,
         },
         "augment": {"flip": 0.5},
@@ -352,9 +356,11 @@ def _label(name: str) -> str:
 
 
 def _write(folder: Path, picture: proxy.ProxyPicture) -> str:
-    path = folder / f"{picture.index:06d}{picture.suffix}"
+    """As a JPEG, as most uploads are; kept copies are compressed anew, which should change little."""
+    path = folder / f"{picture.index:06d}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture.content)
+    with Image.open(io.BytesIO(picture.content)) as image:
+        image.convert("RGB").save(path, quality=90)
     return path.name
 
 

@@ -13,6 +13,7 @@ from bot import interrupts
 from bot.commands.edges import EXIT_CONFIG, ConfigOption, configured, err, explained, fail, out
 from bot.commands.export import KeyFileOption
 from bot.commands.extras import needing
+from bot.commands.training import SetOption, with_options
 
 if TYPE_CHECKING:
     from bot.export.run import OnStep
@@ -38,6 +39,7 @@ def retrain(
     train_config: Annotated[
         Path, typer.Option("--train-config", help="How to train; the model is replaced by the active one.")
     ] = Path("config/train/retrain.toml"),
+    settings: SetOption = None,
     replay: Annotated[
         Path | None, typer.Option(metavar="MANIFEST", help="Base data to replay, against forgetting.")
     ] = None,
@@ -63,11 +65,11 @@ def retrain(
             from bot.retraining.run import Request
             from classifier.training import config as configs
 
-            settings = configured(config)
-            training = configs.load(train_config)
-            export = feedback or _exported(settings, output, fetch=fetch, key_file=key_file)
+            configuration = configured(config)
+            training = with_options(configs.load(train_config), None, None, settings or [])
+            export = feedback or _exported(configuration, output, fetch=fetch, key_file=key_file)
             request = Request(export, training, output, name, replay, replay_share)
-            found = _run(settings, request, by, stack)
+            found = _run(configuration, request, by, stack)
     except IllegalStanding as error:
         fail(EXIT_CONFIG, error)
     except interrupts.Interrupted as interrupted:

@@ -27,7 +27,7 @@ class Facts:
         evaluation: On the held-out part.
         forgetting: On base data that was not shown again; None without any.
         base: Name and content hash of the base data; empty without any.
-        config: Name of the training configuration.
+        config: The training configuration, and which epoch it keeps.
     """
 
     card: ModelCard
@@ -109,7 +109,7 @@ def _weights(prepared: Prepared) -> str:
         "Both classes are shown equally often. Within each, a picture of the feedback is shown in proportion "
         "to 1 / the probability with which it was drawn for review, cut so that Kish's effective size is "
         f"{LEAST_EFFECTIVE:.0%} or more of the pictures (here: {worth}; the heaviest weighs "
-        f"{prepared.heaviest:.1f} times the mean). Epochs were chosen on the validation part, unweighted."
+        f"{prepared.heaviest:.1f} times the mean)."
     )
 
 

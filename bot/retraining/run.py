@@ -189,7 +189,7 @@ def _retrain(
         found,
         forgetting,
         "" if base is None else f"{base.name}, content hash {manifest.content_hash(base)}",
-        request.config.name,
+        f"{request.config.name}, the weights of the {request.config.training.keep} epoch",
     )
     atomic_file.write(request.folder / CARD, cards.render(facts).encode())
     written = _registered(begun, card, found, feedback, deciding)

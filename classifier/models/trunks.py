@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from classifier.errors import ModelError, ModelUnreachable
 from classifier.models import architectures, attention, starting_weights
 from classifier.models.model_config import TIMM_PREFIX, ModelConfig
-from classifier.torch_compat import import_torchvision
 from classifier.models.open_nsfw import MEAN_BGR, OpenNsfw
+from classifier.torch_compat import import_torchvision
 
 
 @dataclass(frozen=True, slots=True)
