@@ -37,7 +37,8 @@ from bot.retraining.evaluating import Scoring, on_base
 from bot.settings import Settings, load_settings
 from classifier.datasets.values import Dataset
 from classifier.models import catalogue
-from classifier.training.run import train
+from classifier.training.starting import start_or_go_on
+from classifier.training.watching import hush
 from storage.engine import Database
 from storage.paired_estimates import Paired, compare
 
@@ -122,10 +123,12 @@ def run(folder: Path, scale: Scale, give: Command, say: Say) -> Outcome:
     Returns:
         What came of it.
     """
+    hush()
     settings = load_settings(folder / "bot.toml")
     clock = _Clock(say)
     base = base_data(folder / "base", scale)
-    train(base_config(scale, folder / "base" / "base.csv"), _visible(base), folder / "base-run")
+    config = base_config(scale, folder / "base" / "base.csv")
+    start_or_go_on(config, _visible(base), folder / "base-run")
     clock.done("base model")
     deploy(folder, give)
     everything = arrivals(folder / "uploads", scale)

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,46 +176,48 @@ class Broken(Exception):
     """Stands for a kill."""
 
 
+def breaking(
+    whole: Callable[..., run.Retrained],
+    stage: str,
+    request: run.Request,
+    deciding: object,
+    cache: Path,
+    watching: run.Watching,
+) -> run.Retrained:
+    """Retrain until a stage, and break off there."""
+
+    def say(sentence: str) -> None:
+        if sentence.startswith(stage):
+            raise Broken
+
+    def on_step(what: str, _done: int, _total: int) -> None:
+        if what == stage:
+            raise Broken
+
+    return whole(request, deciding, cache, replace(watching, say=say, on_step=on_step))
+
+
 STAGES = ("export 0001:", "prepared:", "trained:", "scoring with first", "scoring with second")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
-def test_broken_off_at_any_stage_the_same_command_goes_on(
-    tmp_path: Path, world: Database, stage: str, monkeypatch: pytest.MonkeyPatch
+def test_broken_off_at_every_stage_the_same_command_goes_on_and_trains_once(
+    tmp_path: Path, world: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.reviewed(world, tmp_path)
     whole: Callable[..., run.Retrained] = run.retrain
-    said: list[str] = []
-
-    def breaking(
-        request: run.Request, deciding: object, cache: Path, watching: run.Watching
-    ) -> run.Retrained:
-        def say(sentence: str) -> None:
-            said.append(sentence)
-            if sentence.startswith(stage):
-                raise Broken
-
-        def on_step(what: str, _done: int, _total: int) -> None:
-            if what == stage:
-                raise Broken
-
-        return whole(request, deciding, cache, replace(watching, say=say, on_step=on_step))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(run, "retrain", breaking)
-        with pytest.raises(Broken):
-            store.give(store.words(tmp_path))
-    with world.read() as tx:
-        assert model_registry.find(tx, "second") is None
-    trained = [sentence for sentence in said if sentence.startswith("trained:")]
-    record = tmp_path / "second" / "run" / "run.json"
-    before = json.loads(record.read_text())["result"] if trained else None
+    for stage in STAGES:
+        with monkeypatch.context() as patched:
+            patched.setattr(run, "retrain", partial(breaking, whole, stage))
+            with pytest.raises(Broken):
+                store.give(store.words(tmp_path))
+        with world.read() as tx:
+            assert model_registry.find(tx, "second") is None
+    trained = (tmp_path / "second" / "run" / "run.json").read_text()
     store.give(store.words(tmp_path))
     assert standing(world, "second").standing is ModelStanding.CANDIDATE
-    if before is not None:  # not trained a second time
-        assert json.loads(record.read_text())["result"] == before
-        assert standing(world, "second").weights_sha256 == before["weights_sha256"]
+    assert (tmp_path / "second" / "run" / "run.json").read_text() == trained
+    assert standing(world, "second").weights_sha256 == json.loads(trained)["result"]["weights_sha256"]
 
 
 @pytest.mark.slow
