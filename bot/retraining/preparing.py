@@ -6,7 +6,7 @@ Written down with what it was made of, so that the same command after a break de
 import hashlib
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -105,7 +105,8 @@ def prepare(
     separate = apart(own, evaluation)
     unique = without_duplicates(feedback.training.with_items(separate.kept))
     removed.update(one.code for one in unique.removed)
-    fresh = unique.dataset.with_items(weighted(unique.dataset.items))
+    divided = _with_both_labels(unique.dataset.items)
+    fresh = unique.dataset.with_items(weighted(divided))
     _require_both_labels(fresh, feedback.name)
     replayed, replay_leaks, wanted = _replayed(fresh, evaluation, replay, workers, on_step)
     dataset = join([fresh, replay.base.with_items(replayed)]) if replay else fresh
@@ -200,6 +201,27 @@ def _unlike(items: Sequence[Item], others: Sequence[Item]) -> list[Item]:
 def _by_label(items: Iterable[Item]) -> dict[str, int]:
     counts = Counter(item.label for item in items)
     return {label: counts[label] for label in DEFAULT_CLASSES}
+
+
+def _with_both_labels(items: Sequence[Item]) -> list[Item]:
+    """Where little feedback leaves one of both splits without a label, the other gives it a source to spare.
+
+    Neither is evaluated on, so that this costs nothing but a few pictures to train on.
+    """
+    found = list(items)
+    for split, other in (("train", "validation"), ("validation", "train")):
+        for label in DEFAULT_CLASSES:
+            if any((item.split, item.label) == (split, label) for item in found):
+                continue
+            spare: dict[str, list[Item]] = defaultdict(list)
+            for item in found:
+                if item.split == other:
+                    spare[item.source or item.path].append(item)
+            having = {key: of for key, of in spare.items() if _by_label(of)[label]}
+            if len(having) > 1:
+                key = min(having, key=lambda one: (len(having[one]), having[one][0].sha256))
+                found = [replace(one, split=split) if one in having[key] else one for one in found]
+    return found
 
 
 def _require_both_labels(dataset: Dataset, name: str) -> None:

@@ -94,6 +94,15 @@ def test_the_share_of_base_data_is_honoured_in_each_class_without_what_is_held_o
     assert sum(scarce.replayed.values()) == 10 < scarce.replay_wanted
 
 
+def test_little_feedback_is_divided_so_that_training_and_validation_have_both_labels(tmp_path: Path) -> None:
+    feedback = exported(tmp_path / "data")
+    items = [replace(item, split="train") for item in feedback.training.items]
+    feedback = replace(feedback, training=feedback.training.with_items(items))
+    prepared, _ = prepare(feedback, None, tmp_path, 1)
+    assert prepared.counts["validation"] == {"safe": 1, "nsfw": 1}
+    assert sum(prepared.counts["train"].values()) == len(items) - 2
+
+
 def test_what_was_prepared_is_taken_again_as_long_as_it_is_made_of_the_same(tmp_path: Path) -> None:
     feedback = exported(tmp_path / "data")
     told: list[str] = []
