@@ -81,9 +81,11 @@ def configuration(folder: Path, scale: Scale) -> Path:
 url = "sqlite:///{folder / "bot.sqlite3"}"
 [classifier]
 model = "open_nsfw"
-level = "sensitive"
+level = "balanced"
 engine = "torch-fp32"
 cache_directory = "{folder / "models"}"
+[levels]
+balanced = "precision 0.7"
 [retention]
 directory = "{folder / "copies"}"
 [sampling]
@@ -163,7 +165,7 @@ def run(folder: Path, scale: Scale, give: Command, say: Say) -> Outcome:
 
 def deploy(folder: Path, give: Command) -> None:
     """Add the base model and put it in charge; nothing is known of it yet that it could be compared by."""
-    _ok(give(["models", "add", str(folder / "base-run"), "--name", BASE, "--threshold", "sensitive=0.5"]))
+    _ok(give(["models", "add", str(folder / "base-run"), "--name", BASE, "--threshold", "balanced=0.5"]))
     _ok(give(["models", "candidate", BASE]))
     _ok(give(["models", "shadow", BASE]))
     _ok(give(["models", "promote", BASE, "--force"]))

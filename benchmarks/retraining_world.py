@@ -235,7 +235,7 @@ class World:
         with self._database.transaction() as tx:
             for one in arrivals:
                 scored = _classification(version, scores[one.number], threshold)
-                shadow_scores.add(tx, self._rows[one.number], scored, one.at)
+                shadow_scores.add(tx, self._rows[one.number], scored, one.at, representative=True)
 
     def review(self, arrivals: Sequence[Arrival]) -> None:
         """Let people answer what they are asked: right as a rule, wrong, unsure, at odds or not at all."""

@@ -136,11 +136,11 @@ def status(
     from bot.status import read_status, status_table
 
     with explained():
-        current = read_status(configured(config))
+        current, registry = read_status(configured(config))
         if as_json:
-            typer.echo(json.dumps(asdict(current), default=str))
+            typer.echo(json.dumps(asdict(current) | {"registry": asdict(registry)}, default=str))
         else:
-            out.print(status_table(current))
+            out.print(status_table(current, registry))
 
 
 @app.command("check-config")

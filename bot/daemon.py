@@ -17,10 +17,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
 import psutil
 
@@ -28,7 +25,9 @@ from bot import preparing, probes, shadowing
 from bot.api import Api
 from bot.errors import ServiceDown
 from bot.housekeeping import Housekeeper
+from bot.level_in_use import LevelInUse
 from bot.listening import STREAM, Backfiller, Listener
+from bot.makers import model_version
 from bot.media.download import Downloader
 from bot.media.locate import Locator
 from bot.monitoring import Health, Metrics, MonitoringServer
@@ -39,19 +38,18 @@ from bot.review.templates import subpage
 from bot.sampling import open_sampler
 from bot.scoring import Scorer
 from bot.settings import ROOT, Settings
+from bot.shadow_lane import ShadowLane
 from bot.stream.eventstreams import UploadStream
+from classifier.models import catalogue
 from storage import lease, models, positions, uploads
 from storage.engine import Database
-from storage.values import ModelVersion, Owner, StoreStatus
+from storage.model_registry import RegisteredModel
+from storage.values import Owner, StoreStatus
 
 log = logging.getLogger(__name__)
 
 SPARE_THREADS = 4
 """Uploads that wait for their scores while others download and decode: they let batches fill."""
-
-
-DECODING_LIBRARIES = ("av", "numpy", "opencv-python", "opencv-python-headless", "pillow", "simplejpeg")
-"""Another version of these, or of the engine's library, may give another score for the same bytes."""
 
 
 def this_process() -> Owner:
@@ -121,11 +119,22 @@ class Daemon:
         settings = self._settings
         found = shadowing.roles(database, settings.classifier.model)
         chosen = settings.classifier.model_copy(update={"model": found.active})
-        return Scorer.load(
-            settings.model_copy(update={"classifier": chosen}),
-            preparing.logged(),
-            calibrated=found.thresholds,
+        thresholds = found.thresholds
+        weights = catalogue.card(found.active, chosen.cache_directory).weights_sha256
+        if found.weights_sha256 not in (None, weights):
+            log.warning(
+                "active_model_changed",
+                extra={
+                    "model": found.active,
+                    "reason": "not the weights that were promoted; its card counts",
+                },
+            )
+            thresholds = {}
+        scorer = Scorer.load(
+            settings.model_copy(update={"classifier": chosen}), preparing.logged(), calibrated=thresholds
         )
+        self.metrics.model_role.labels("active", found.active).set(1)
+        return scorer
 
     def _wiki_answers(self) -> bool:
         """Wait for the wiki's own word on who it is; False where the stop was asked for meanwhile."""
@@ -154,6 +163,7 @@ class Daemon:
         api = Api(settings.api, settings.wiki.api_url, user_agent, self._stop)
         downloader = Downloader(settings.media, user_agent, self._stop)
         downloader.sweep()
+        lane = self._shadow_lane(database, downloader)
         pipeline = Pipeline(
             Collaborators(
                 database,
@@ -165,6 +175,7 @@ class Daemon:
                 self.metrics,
                 open_scored(settings, database, scorer.pool, api),
                 sampler=open_sampler(settings.sampling),
+                watch=lane.offer,
             ),
             settings.pipeline,
             worker=owner.token,
@@ -175,7 +186,10 @@ class Daemon:
             # Imported here: a daemon without a report needs no pywikibot.
             from bot.review.assembly import open_desk
 
-            desk = open_desk(settings, api, database, self.metrics, self._stop, scorer.set_level)
+            level = LevelInUse(database, "wiki", scorer.set_level, lane.set_level)
+            desk = open_desk(settings, api, database, self.metrics, self._stop, level)
+        else:
+            LevelInUse(database, "settings")(settings.classifier.level)
         watch = subpage(settings.review.user) if desk is not None else None
         stream = UploadStream(settings.stream, settings.wiki, user_agent, self._stop, position, watch=watch)
         backfiller = Backfiller(api, database, settings, self.metrics, self._stop, stored=pipeline.notify)
@@ -196,11 +210,26 @@ class Daemon:
         monitoring = self._start_monitoring(stream)
         try:
             patrol = SuppressionPatrol(api, database, settings.wiki.id, self._stop)
-            parts = [listener.run, housekeeper.run, patrol.run] + ([desk.run] if desk is not None else [])
+            parts = [listener.run, housekeeper.run, patrol.run, lane.run]
+            parts += [desk.run] if desk is not None else []
             self._run_threads(pipeline, backfiller, scorer, *parts)
         finally:
             if monitoring is not None:
                 monitoring.close()
+
+    def _shadow_lane(self, database: Database, downloader: Downloader) -> ShadowLane:
+        def load(wanted: RegisteredModel) -> shadowing.Shadow:
+            return shadowing.open_shadow(self._settings, database, wanted)
+
+        return ShadowLane(
+            database,
+            self._settings.shadow.share,
+            load,
+            downloader.discard,
+            self.metrics,
+            self._stop,
+            self._settings.classifier.level,
+        )
 
     def _run_threads(
         self,
@@ -242,44 +271,6 @@ class Daemon:
         server = MonitoringServer(wanted.host, wanted.port, self.metrics, health)
         server.start()
         return server
-
-
-def model_version(scorer: Scorer) -> ModelVersion:
-    """The maker of a score, as the store keeps it.
-
-    Args:
-        scorer: Whose model it is.
-
-    Returns:
-        The card, the engine and the versions of the libraries that take part in a score.
-    """
-    card = scorer.classifier.card
-    return ModelVersion(
-        name=card.name,
-        architecture=card.architecture,
-        weights_sha256=card.weights_sha256,
-        preprocessing=card.preprocessing,
-        engine=scorer.classifier.engine,
-        libraries=scoring_libraries(scorer.classifier.engine),
-        card={**asdict(card), "export": dict(scorer.provenance)},
-    )
-
-
-def scoring_libraries(engine: str) -> dict[str, str]:
-    """The versions of the libraries that take part in a score.
-
-    Args:
-        engine: What runs the model, such as `onnxruntime-int8`; its library comes first in the name.
-
-    Returns:
-        Versions by the distributions' names; of those only that are installed, because the light
-        installation has another one for OpenCV.
-    """
-    found = {}
-    for name in (*DECODING_LIBRARIES, engine.partition("-")[0]):
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def _raise_first(threads: list[Future[None]]) -> None:

@@ -29,6 +29,7 @@ class Metrics:
     """Every number the daemon publishes, named after Prometheus' conventions."""
 
     def __init__(self) -> None:
+        self._shadow_shown: str | None = None
         self.registry = CollectorRegistry()
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
@@ -90,9 +91,30 @@ class Metrics:
             "0 none, 1 watch, 2 alarm, NaN too little to compare: scores, flagged or skipped",
             ["what"],
         )
+        self.shadow_scores = counter(
+            "commonsbot_shadow_scores", "Uploads offered to the shadow, by what became of them", ["fate"]
+        )
+        self.model_role = gauge(
+            "commonsbot_model_role",
+            "1 for a model that scores, 0 for one that should and does not",
+            ["role", "model"],
+        )
         self.service_failures = counter(
             "commonsbot_service_failures", "Times a whole service did not answer", ["service"]
         )
+
+    def show_shadow(self, name: str | None, scores: bool) -> None:
+        """Tell which model watches.
+
+        Args:
+            name: Of the model; None: none.
+            scores: Whether it does so now.
+        """
+        if name != self._shadow_shown and self._shadow_shown is not None:
+            self.model_role.remove("shadow", self._shadow_shown)
+        self._shadow_shown = name
+        if name is not None:
+            self.model_role.labels("shadow", name).set(scores)
 
 
 @dataclass(frozen=True, slots=True)

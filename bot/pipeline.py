@@ -17,18 +17,18 @@ from typing import Protocol
 from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
 from bot.media.schedule import End, Wait, next_step
 from bot.monitoring import Metrics
+from bot.recording import classified
 from bot.sampling import Sampler
 from bot.settings import PipelineSettings
 from bot.upload import Downloaded, Rendition
 from classifier.errors import DecodeError
-from classifier.values import DecodeSummary, MediaPart, MediaScore
+from classifier.values import MediaPart, MediaScore
 from storage import uploads
 from storage.engine import Database
 from storage.errors import LostClaim, StoreError, StoreUnavailable
 from storage.values import (
     ClaimedUpload,
     Classification,
-    FrameScore,
     ReviewDraw,
     ReviewReason,
     Skip,
@@ -70,8 +70,17 @@ AfterScore = Callable[[ClaimedUpload, Sequence[MediaPart], MediaScore, bool], No
 see `bot.retention.scored.ScoredPictures`."""
 
 
+Watch = Callable[[ClaimedUpload, Downloaded, bool], bool]
+"""Offered an upload whose score is recorded, and whether it is put up for review; says whether it takes the
+files, and discards them later. Returns at once and raises nothing; see `bot.shadow_lane.ShadowLane.offer`."""
+
+
 def _nothing(_claimed: ClaimedUpload, _parts: Sequence[MediaPart], _scored: MediaScore, _asked: bool) -> None:
     pass
+
+
+def _nobody(_claimed: ClaimedUpload, _downloaded: Downloaded, _asked: bool) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class Collaborators:
         metrics: Where outcomes are counted.
         after_score: Told of recorded scores; raises nothing that a file or a service can cause.
         sampler: Decides which uploads are reviewed; None: every flagged one, and no others.
+        watch: Offered recorded uploads for a shadow.
     """
 
     database: Database
@@ -99,6 +109,7 @@ class Collaborators:
     metrics: Metrics
     after_score: AfterScore = _nothing
     sampler: Sampler | None = None
+    watch: Watch = _nobody
 
 
 class Pipeline:
@@ -227,12 +238,14 @@ class Pipeline:
             log.exception("upload_failed", extra={"log_id": claimed.upload.log_id, "title": claimed.title})
             self._settle(claimed, RetryLater("internal_error", f"{type(error).__name__}: {error}"))
         else:
-            self._record(claimed, downloaded, scored, locate_s)
+            if self._record(claimed, downloaded, scored, locate_s):
+                downloaded = None
         finally:
             if downloaded is not None:
                 self._work.downloader.discard(downloaded)
 
-    def _record(self, claimed: ClaimedUpload, got: Downloaded, scored: MediaScore, locate_s: float) -> None:
+    def _record(self, claimed: ClaimedUpload, got: Downloaded, scored: MediaScore, locate_s: float) -> bool:
+        """Record a score; whether somebody else discards the files."""
         now = datetime.now(UTC)
         timings = {
             "locate": locate_s,
@@ -240,21 +253,10 @@ class Pipeline:
             **scored.timings_s,
             "total": (now - claimed.received_at).total_seconds(),
         }
-        classification = Classification(
-            model_version_id=self._work.model_version_id,
-            score=scored.score,
-            label=scored.label,
-            threshold=scored.threshold,
-            frames=tuple(FrameScore(f.score, f.at_s, f.page) for f in scored.frames),
-            worst=FrameScore(scored.worst.score, scored.worst.at_s, scored.worst.page),
-            rendition=got.record(),
-            decoder=scored.summary.decoder,
-            timings_s=timings,
-            coverage=_coverage(scored.summary),
-        )
+        classification = classified(scored, self._work.model_version_id, got.record(), timings)
         asked = self._store(claimed, classification, now)
         if asked is None:
-            return
+            return False
         self._count(claimed, scored.label, now)
         self._work.metrics.downloaded_bytes.inc(got.received_bytes)
         for stage, seconds in timings.items():
@@ -273,6 +275,7 @@ class Pipeline:
             },
         )
         self._work.after_score(claimed, got.media_parts(), scored, asked)
+        return self._work.watch(claimed, got, asked)
 
     def _store(self, claimed: ClaimedUpload, classification: Classification, now: datetime) -> bool | None:
         """Store the score; whether people are asked about it, None where nothing was stored."""
@@ -384,16 +387,3 @@ def _unfinished(futures: dict[Future[None], ClaimedUpload]) -> dict[Future[None]
     for future in done:
         future.result()
     return {future: claimed for future, claimed in futures.items() if future not in done}
-
-
-def _coverage(summary: DecodeSummary) -> dict[str, str | float | bool | None] | None:
-    """How much of the file was looked at; None for what does not move."""
-    if not summary.mode:
-        return None
-    return {
-        "mode": summary.mode,
-        "duration_s": summary.duration_s,
-        "largest_gap_s": summary.largest_gap_s,
-        "covered_share": summary.covered_share,
-        "truncated": summary.truncated,
-    }

@@ -2,30 +2,35 @@
 
 A candidate is judged on feedback that both it and the active model scored, which a shadow gathers; where
 there is too little of that, on the evaluation that `retrain` kept with it, if that was against the very model
-that is active now. The measure that decides is F1 at each model's own threshold: a candidate that is not at
-least as good, by the lower end of the interval and but for a margin, needs somebody who says so (`force`).
+that is active now. What is judged stands in `bot.judging`; a candidate that does not pass needs somebody who
+says so (`force`). On feedback, both models are compared at the thresholds that the level in use asks for,
+found for both on the same verdicts, and the one that is promoted keeps the thresholds found for it; where
+there are too few verdicts for that, thresholds stay as they are.
 """
 
 import getpass
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any
+
+import numpy as np
 
 from bot.errors import BotError
+from bot.judging import Judgement, Margins, figures_of, figures_told
+from bot.level_settings import Target
+from bot.recalibration import LEVELS, Recalibrated, choose, evidence_of, recalibrate
 from classifier.values import Level, ModelCard
 from storage import model_comparison, model_registry, threshold_choice
 from storage.engine import Database
-from storage.model_comparison import Maker
+from storage.equal_load import flags_at_load
+from storage.model_comparison import Maker, Pairs
 from storage.model_registry import ModelStanding, RegisteredModel
-from storage.paired_estimates import Comparison, compare
+from storage.paired_estimates import Comparison, Difference, compare
 from storage.threshold_choice import Choice, TooLittleFeedback
 from storage.uploads import Transaction
 
-LEVELS: tuple[Level, ...] = ("cautious", "balanced", "sensitive")
 LEAST_PAIRED = 50
 """Labelled uploads that both scored below which feedback alone decides nothing."""
-BUDGET_DAYS = 28.0
 Cards = Callable[[str], ModelCard]
 
 
@@ -34,35 +39,35 @@ class Refused(BotError):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a promotion rests on.
+class Compared:
+    """Two models on the feedback that both scored.
 
     Attributes:
-        basis: `feedback` (both scored it), `evaluation` (on held-out feedback, by `retrain`), or `none`.
-        low: Lower end of the interval of the difference in F1; None with `none`.
-        value: The difference; None where it is not known.
-        high: Upper end; None with `none`.
-        labelled: Labelled items behind it.
+        found: B's figures less A's, each at its own threshold.
+        equal_load: Recall where B flags as many files as A.
+        thresholds: From which score A flags, and B.
+        alone: Reviewed uploads of that time that only one of them scored.
     """
 
-    basis: str
-    low: float | None
-    value: float | None
-    high: float | None
-    labelled: int
+    found: Comparison
+    equal_load: Difference
+    thresholds: tuple[float, float]
+    alone: int
 
-    def sentence(self, name: str, against: str) -> str:
-        """The figures, for a person."""
-        if self.low is None or self.high is None:
-            return (
-                f"{name} and {against} have {self.labelled} labelled uploads in common, {LEAST_PAIRED} "
-                "are needed, and there is no evaluation of it against that model"
-            )
-        value = "unknown" if self.value is None else f"{self.value:+.3f}"
-        return (
-            f"F1 of {name} less that of {against}: {value} ({self.low:+.3f} to {self.high:+.3f}, 95 %, "
-            f"{self.labelled} labelled items, from {self.basis})"
-        )
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """A promotion.
+
+    Attributes:
+        written: The changes, the new active model last.
+        judged: What it rests on.
+        thresholds: What it flags from now, by level, and which of that could not be found from feedback.
+    """
+
+    written: list[RegisteredModel]
+    judged: Judgement
+    thresholds: Recalibrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Deciding:
         level: The level at which models are compared.
         by: Who decides.
         now: The present.
+        targets: What each level asks of a threshold; a level that is not named keeps its threshold.
     """
 
     database: Database
@@ -84,6 +90,7 @@ class Deciding:
     level: Level
     by: str
     now: datetime
+    targets: Mapping[str, Target] = field(default_factory=dict)
 
     def set_standing(self, name: str, standing: ModelStanding, note: str = "") -> list[RegisteredModel]:
         """Make a model a candidate, a shadow, or retire it.
@@ -117,7 +124,7 @@ class Deciding:
 
     def compare(
         self, first: str, second: str, since: datetime | None = None, until: datetime | None = None
-    ) -> Comparison:
+    ) -> Compared:
         """Compare two models on feedback that both scored, each at its own threshold.
 
         Args:
@@ -133,25 +140,26 @@ class Deciding:
             ModelError: Where there is no such model.
         """
         with self.database.read() as tx:
-            makers = [self._maker(tx, name) for name in (first, second)]
-            return compare(model_comparison.paired(tx, makers[0], makers[1], since, until))
+            one, other = (self._thresholds(tx, name)[self.level] for name in (first, second))
+            found = model_comparison.pairs(tx, self._maker(first), self._maker(second), since, until)
+            return _compared(found, (one, other))
 
     def promote(
-        self, name: str, *, margin: float = 0.0, force: bool = False, note: str = ""
-    ) -> tuple[list[RegisteredModel], Judgement]:
-        """Make a model the active one.
+        self, name: str, *, margins: Margins | None = None, force: bool = False, note: str = ""
+    ) -> Promoted:
+        """Make a model the active one, with thresholds that do what the levels ask.
 
         Args:
             name: A candidate or a shadow.
-            margin: How much worse its F1 may be, at the lower end of the interval.
+            margins: How much worse it may be, at the lower end of each interval.
             force: Promote it whatever the figures say; they are kept with the decision.
             note: Why.
 
         Returns:
-            What was written, the new active model last, and what it rests on.
+            What was written, and what it rests on.
 
         Raises:
-            Refused: Where it is not shown to be good enough.
+            Refused: Where it is not shown to be good enough, or somebody else decided meanwhile.
             IllegalStanding: Where it is neither a candidate nor a shadow.
             ModelError: Where it, or the model that is active, does not exist.
         """
@@ -160,13 +168,17 @@ class Deciding:
         with self.database.read() as tx:
             before = model_registry.find(tx, name)
         stood = None if before is None else before.standing
-        if not model_registry.is_legal(stood, ModelStanding.ACTIVE):
+        if before is None or not model_registry.is_legal(stood, ModelStanding.ACTIVE):
             came = "not registered" if stood is None else stood.value
             raise model_registry.IllegalStanding(f"{name} is {came} and cannot become active")
-        judged = self._judge(active, before, card)
-        if not force and (judged.low is None or judged.low < -margin):
-            told = judged.sentence(name, active.name)
-            raise Refused(f"not promoted: {told}. Allowed is {-margin:+.3f} at the lower end (or --force)")
+        judged, found = self._judge(active, before, card, margins or Margins())
+        if not force and not judged.accepts:
+            raise Refused(f"not promoted: {judged.sentence(name, active.name)} (or --force)")
+        evidence: dict[str, object] = {
+            "promotion": {**asdict(judged), "against": active.name, "forced": force}
+        }
+        if found.choices:
+            evidence["calibration"] = self._calibration(found)
         wanted = RegisteredModel(
             name,
             card.weights_sha256,
@@ -174,15 +186,15 @@ class Deciding:
             self.now,
             self.by,
             note,
-            evidence={
-                "promotion": {**asdict(judged), "against": active.name, "margin": margin, "forced": force}
-            },
+            thresholds=found.thresholds if found.choices else {},
+            evidence=evidence,
         )
         with self.database.transaction() as tx:
-            present = model_registry.holder(tx, ModelStanding.ACTIVE)
-            if present is None or present.name != active.name:
-                raise Refused("not promoted: another model became active meanwhile; try again")
-            return model_registry.change(tx, wanted), judged
+            model_registry.await_turn(tx)
+            present, stands = model_registry.holder(tx, ModelStanding.ACTIVE), model_registry.find(tx, name)
+            if present is None or stands is None or (present.id, stands.id) != (active.id, before.id):
+                raise Refused("not promoted: somebody else decided about these models meanwhile; try again")
+            return Promoted(model_registry.change(tx, wanted), judged, found)
 
     def roll_back(self, note: str = "") -> tuple[RegisteredModel, RegisteredModel]:
         """Return to the model that was active before.
@@ -199,15 +211,12 @@ class Deciding:
         with self.database.transaction() as tx:
             return model_registry.roll_back(tx, by=self.by, now=self.now, note=note)
 
-    def calibrate(
-        self, name: str, *, precision: float | None = None, per_day: float | None = None
-    ) -> tuple[RegisteredModel, Choice]:
-        """Set a model's threshold by what the community asks for; exactly one of the two.
+    def calibrate(self, name: str, target: Target) -> tuple[RegisteredModel, Choice]:
+        """Set a model's threshold by what is asked of it.
 
         Args:
             name: A registered model, or the configured one.
-            precision: Share of the flagged that has to be explicit.
-            per_day: Flags a day at most.
+            target: A share of right flags, or flags a day.
 
         Returns:
             What was written, and what is known of the threshold.
@@ -220,29 +229,16 @@ class Deciding:
         if name == self.configured:
             self.begin()
         with self.database.read() as tx:
-            maker = self._maker(tx, name)
-            found = model_registry.find(tx, name)
-            rows = model_comparison.reviewed(tx, maker)
-            scores: list[float] = []
-            days = 0.0
-            if per_day is not None:
-                limit = int(per_day * BUDGET_DAYS) + 1000
-                scores, days = model_comparison.highest_scores(tx, maker, self.now, BUDGET_DAYS, limit)
-        feedback = (rows.scores, rows.labels, rows.probabilities)
+            known = self._thresholds(tx, name)
+            evidence = evidence_of(tx, self._maker(name), self.now, target.per_day or 0.0)
         try:
-            if precision is not None:
-                choice = threshold_choice.for_precision(*feedback, precision, rows.strata)
-            else:
-                assert per_day is not None
-                choice = threshold_choice.for_budget(*feedback, scores, days, per_day, rows.strata)
+            choice = choose(evidence, target)
         except TooLittleFeedback as error:
             raise Refused(f"no threshold is chosen for {name}: {error}") from error
-        known: dict[str, float] = {}
-        known.update(self.cards(name).thresholds.items())
-        known.update(found.thresholds if found else {})
         thresholds = threshold_choice.levels_with(known, self.level, choice.threshold, LEVELS)
-        asked: Mapping[str, Any] = {"level": self.level, "precision": precision, "per_day": per_day}
+        asked = {"level": self.level, **asdict(target)}
         with self.database.transaction() as tx:
+            model_registry.await_turn(tx)
             written = model_registry.calibrate(
                 tx, name, thresholds, {**asked, **asdict(choice)}, by=self.by, now=self.now
             )
@@ -268,22 +264,68 @@ class Deciding:
                 ),
             )
 
-    def _judge(self, active: RegisteredModel, before: RegisteredModel | None, card: ModelCard) -> Judgement:
-        found = self.compare(active.name, card.name)
-        if found.labelled >= LEAST_PAIRED:
-            f1 = found.f1
-            return Judgement("feedback", f1.low, f1.value, f1.high, found.labelled)
-        kept = {} if before is None or before.weights_sha256 != card.weights_sha256 else before.evidence
+    def _judge(
+        self, active: RegisteredModel, before: RegisteredModel, card: ModelCard, margins: Margins
+    ) -> tuple[Judgement, Recalibrated]:
+        """Judge the candidate, and find the thresholds that it would get."""
+        with self.database.read() as tx:
+            pairs = model_comparison.pairs(tx, self._maker(active.name), self._maker(card.name))
+            one, other = (
+                recalibrate(
+                    tx, self._maker(name), self._thresholds(tx, name), self.targets, self.level, self.now
+                )
+                for name in (active.name, card.name)
+            )
+            stands = self._thresholds(tx, active.name)[self.level]
+        labelled = int((~np.isnan(pairs.labels)).sum())
+        if labelled >= LEAST_PAIRED:
+            told = (self.level in one.choices, self.level in other.choices)
+            at = (one.thresholds[self.level] if told[0] else stands, other.thresholds[self.level])
+            found = _compared(pairs, at)
+            worse = self.level in other.unreachable and self.level in one.choices
+            return Judgement(
+                "feedback",
+                figures_of(found.found.f1, found.found.recall, found.equal_load, margins),
+                labelled,
+                self.level,
+                at,
+                told,
+                f"{card.name}: {other.missing[self.level]}" if worse else "",
+            ), other
+        kept = {} if before.weights_sha256 != card.weights_sha256 else before.evidence
         evaluation = kept.get("evaluation", {})
         if evaluation.get("against_sha256") == active.weights_sha256:
-            f1 = evaluation["f1"]
-            return Judgement("evaluation", f1["low"], f1["value"], f1["high"], evaluation["labelled"])
-        return Judgement("none", None, None, None, found.labelled)
+            figures = figures_told(evaluation, margins)
+            return Judgement("evaluation", figures, evaluation["labelled"], self.level), other
+        return Judgement("none", (), labelled, self.level, needed=LEAST_PAIRED), other
 
-    def _maker(self, tx: Transaction, name: str) -> Maker:
+    def _calibration(self, found: Recalibrated) -> Mapping[str, object]:
+        """What the thresholds rest on, as plain values."""
+        return {
+            "level": self.level,
+            "targets": {name: str(target) for name, target in self.targets.items()},
+            "choices": {name: asdict(choice) for name, choice in found.choices.items()},
+            "missing": dict(found.missing),
+        }
+
+    def _maker(self, name: str) -> Maker:
+        return Maker(name, self.cards(name).weights_sha256)
+
+    def _thresholds(self, tx: Transaction, name: str) -> dict[str, float]:
+        """A model's thresholds by level: its card's, and over them what was calibrated for its weights."""
         card, found = self.cards(name), model_registry.find(tx, name)
-        thresholds = found.thresholds if found and found.weights_sha256 == card.weights_sha256 else {}
-        return Maker(name, card.weights_sha256, thresholds.get(self.level, card.thresholds[self.level]))
+        own: dict[str, float] = {}
+        own.update(card.thresholds.items())
+        if found is not None and found.weights_sha256 == card.weights_sha256:
+            own.update(found.thresholds)
+        return own
+
+
+def _compared(pairs: Pairs, thresholds: tuple[float, float]) -> Compared:
+    found = compare(pairs.at(*thresholds))
+    load = float((1.0 / pairs.probabilities)[pairs.first >= thresholds[0]].sum())
+    fair = replace(pairs.at(*thresholds), second=flags_at_load(pairs.second, pairs.probabilities, load))
+    return Compared(found, compare(fair).recall_at_load, thresholds, pairs.alone)
 
 
 def person() -> str:
@@ -294,4 +336,4 @@ def person() -> str:
         return "unknown"
 
 
-__all__ = ["BUDGET_DAYS", "LEAST_PAIRED", "LEVELS", "Deciding", "Judgement", "Refused", "person"]
+__all__ = ["LEAST_PAIRED", "Compared", "Deciding", "Promoted", "Refused", "person"]

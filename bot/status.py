@@ -1,6 +1,7 @@
 """What the `status`, `check-config` and `models` commands show."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -11,19 +12,36 @@ from bot.probes import Finding
 from bot.settings import ROOT, Settings
 from classifier.engines.values import EngineId, ExportedGraph
 from classifier.models.catalogue import ModelDescription
-from storage import status
+from storage import model_registry, shadow_runs, status
 from storage.engine import Database
+from storage.model_registry import ModelStanding, RegisteredModel
+from storage.shadow_runs import ShadowRun
 from storage.values import StoreStatus
 
 
-def read_status(settings: Settings) -> StoreStatus:
+@dataclass(frozen=True, slots=True)
+class RegistryStatus:
+    """Who has which part.
+
+    Attributes:
+        active: The model that the registry names as active; None: the configuration does.
+        shadow: The one that watches.
+        run: How that fares; None where no daemon took it up yet.
+    """
+
+    active: RegisteredModel | None
+    shadow: RegisteredModel | None
+    run: ShadowRun | None
+
+
+def read_status(settings: Settings) -> tuple[StoreStatus, RegistryStatus]:
     """Read the store's status.
 
     Args:
         settings: Where the store is.
 
     Returns:
-        The status now.
+        The status now, and who has which part.
 
     Raises:
         StoreError: Where the store cannot be read.
@@ -32,16 +50,21 @@ def read_status(settings: Settings) -> StoreStatus:
     try:
         database.migrate()
         with database.read() as tx:
-            return status.snapshot(tx, datetime.now(UTC))
+            active, shadow = (
+                model_registry.holder(tx, one) for one in (ModelStanding.ACTIVE, ModelStanding.SHADOW)
+            )
+            run = None if shadow is None else shadow_runs.find(tx, shadow.name, shadow.weights_sha256)
+            return status.snapshot(tx, datetime.now(UTC)), RegistryStatus(active, shadow, run)
     finally:
         database.close()
 
 
-def status_table(current: StoreStatus) -> Table:
+def status_table(current: StoreStatus, registry: RegistryStatus) -> Table:
     """Lay out a status for a terminal.
 
     Args:
         current: What to show.
+        registry: Who has which part.
 
     Returns:
         A table of two columns.
@@ -61,8 +84,31 @@ def status_table(current: StoreStatus) -> Table:
     table.add_row("last hour", f"{current.uploads_last_hour} uploads")
     table.add_row("last day", f"{current.uploads_last_day} uploads")
     table.add_row("gaps", f"{current.open_gaps} to be filled; {current.missed_uploads} missed uploads found")
-    table.add_row("model", current.last_model or "none yet")
+    table.add_row("model", escape(_active(current.last_model, registry.active)))
+    if registry.shadow is not None:
+        table.add_row("shadow", escape(_shadow(registry.shadow, registry.run)))
     return table
+
+
+def _active(last_model: str | None, active: RegisteredModel | None) -> str:
+    """What scores, and what will after the next start."""
+    scores = last_model or "none yet"
+    if active is None:
+        return scores
+    named = f"{active.name} {active.weights_sha256[:12]}"
+    said = f"active since {active.since:%Y-%m-%d %H:%M} UTC, says {active.set_by}"
+    return f"{scores}, {said}" if named == last_model else f"{scores}; from the next start {named}, {said}"
+
+
+def _shadow(shadow: RegisteredModel, run: ShadowRun | None) -> str:
+    named = f"{shadow.name} {shadow.weights_sha256[:12]}"
+    if run is None:
+        return f"{named}: no daemon has taken it up yet"
+    counts = {name: count for name, count in run.counts.items() if count}
+    scored = counts.pop("scored", 0)
+    others = "".join(f", {count} {name.replace('_', ' ')}" for name, count in sorted(counts.items()))
+    state = {shadow_runs.FAILED: f"cannot be loaded: {run.message}"}.get(run.state, run.state)
+    return f"{named}: {state}; {scored} scored{others}"
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:

@@ -119,6 +119,64 @@ class ModelStandingRow(Base):
     evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
+class ShadowScoreRow(Base):
+    """What a model that only watches says of an upload; apart from the scores that decide, by construction.
+
+    `representative` tells that chance alone chose the upload; the others were scored because people are asked
+    about them.
+    """
+
+    __tablename__ = "shadow_score"
+    __table_args__ = (
+        UniqueConstraint("upload_id", "model_version_id"),
+        CheckConstraint("score >= 0 AND score <= 1", name="score_in_range"),
+        # All that a budget is counted by; the rows themselves are wide.
+        Index("ix_shadow_score_counted", "model_version_id", "representative", "created_at", "score"),
+        TABLE_OPTIONS,
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    upload_id: Mapped[int] = mapped_column(BigId, ForeignKey("upload.id"))
+    model_version_id: Mapped[int] = mapped_column(BigId, ForeignKey("model_version.id"))
+    score: Mapped[float]
+    label: Mapped[str] = mapped_column(String(16))
+    threshold: Mapped[float]
+    representative: Mapped[bool]
+    worst: Mapped[dict[str, Any]] = mapped_column(JSON)
+    frame_count: Mapped[int]
+    decoder: Mapped[str] = mapped_column(String(64))
+    timings_s: Mapped[dict[str, Any]] = mapped_column(JSON)
+    coverage: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+
+
+class ShadowRunRow(Base):
+    """How a shadow fares: one row a model, kept up to date by the daemon."""
+
+    __tablename__ = "shadow_run"
+    __table_args__ = (TABLE_OPTIONS,)
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    weights_sha256: Mapped[str] = mapped_column(Token, primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(CleanText)
+    counts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    begun_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class LevelChoiceRow(Base):
+    """Which level of sensitivity was in use from some time on: append only, the latest row counts."""
+
+    __tablename__ = "level_choice"
+    __table_args__ = (TABLE_OPTIONS,)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    level: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(16))
+    since: Mapped[datetime]
+
+
 class PictureHashRow(Base):
     """The perceptual hash of a scored picture, 256 bits."""
 
@@ -146,7 +204,7 @@ class FileMarkRow(Base):
     noted_at: Mapped[datetime]
 
 
-APPEND_ONLY: tuple[type[Base], ...] = (PurgeRow, ModelStandingRow)
+APPEND_ONLY: tuple[type[Base], ...] = (PurgeRow, ModelStandingRow, LevelChoiceRow)
 
 
 def _refuse_change(_mapper: Mapper[Any], _connection: object, row: Base) -> None:

@@ -55,8 +55,7 @@ class Selection:
     Attributes:
         since: Scored from then on.
         until: Scored before then.
-        model: Name of a model, whose scores of these uploads count, also where it only ran as a shadow; None
-            takes of every upload the score that decided.
+        model: Name of a model: uploads that it decided about. None takes all of them.
         threshold: Flag from this score on instead of as the bot did; None takes what the bot did.
         media: Only these; None takes all.
         by: What the measures are told apart by; None tells only the whole.

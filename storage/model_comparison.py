@@ -1,6 +1,7 @@
 """Reads what models said about reviewed uploads, for `paired_estimates` and `threshold_choice`.
 
-A label is what the trusted verdicts agree on (`storage.standing`); items that are open, disputed or unsure
+A model has scored an upload where it decided, or where it watched as a shadow (`storage.shadow_scores`). A
+label is what the trusted verdicts agree on (`storage.standing`); items that are open, disputed or unsure
 are read too, without a label, because they were drawn all the same. Where a model scored an upload in several
 versions, the latest one with the weights that are asked for counts.
 """
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from sqlalchemy import ColumnElement, func, select
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, func, select, union_all
 from sqlalchemy.orm import Session
 
+from storage.feedback_tables import ShadowScoreRow
 from storage.paired_estimates import Paired
 from storage.review_values import VerdictCode
 from storage.standing import CastVote, is_nsfw, latest_per_person
@@ -26,16 +29,15 @@ class Maker:
     Attributes:
         name: Of the model.
         weights_sha256: Of its weights; None: any.
-        threshold: Score from which it flags; None: as it was when each score was made.
     """
 
     name: str
     weights_sha256: str | None = None
-    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
+    row_id: int
     upload_id: int
     probability: float
     stratum: str
@@ -59,9 +61,44 @@ class Reviewed:
     strata: Sequence[str]
 
 
-def paired(
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Reviewed uploads that two models scored; every array has the shape (items,).
+
+    Attributes:
+        first: Scores of model A, 0..1.
+        second: Scores of model B.
+        labels: As in `Reviewed`; likewise the next two.
+        probabilities: Inclusion probabilities.
+        strata: What each was drawn from.
+        alone: Reviewed uploads of the time in which both scored, that only one of them did.
+    """
+
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    labels: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    strata: NDArray[np.str_]
+    alone: int
+
+    def at(self, first: float, second: float) -> Paired:
+        """Both models' answers.
+
+        Args:
+            first: The score from which A flags.
+            second: The score from which B does.
+
+        Returns:
+            The items for `storage.paired_estimates.compare`.
+        """
+        return Paired(
+            self.first >= first, self.second >= second, self.labels, self.probabilities, self.strata
+        )
+
+
+def pairs(
     tx: Session, first: Maker, second: Maker, since: datetime | None = None, until: datetime | None = None
-) -> Paired:
+) -> Pairs:
     """Reviewed uploads that both models scored.
 
     Args:
@@ -75,22 +112,27 @@ def paired(
         The items, those without a label too.
     """
     items = _items(tx, since, until)
-    answers = [{upload: flags for upload, (_, flags) in _scores(tx, one).items()} for one in (first, second)]
-    both = [item for item in items if all(item.upload_id in one for one in answers)]
-    return Paired(
-        first=np.array([answers[0][item.upload_id] for item in both], np.bool_),
-        second=np.array([answers[1][item.upload_id] for item in both], np.bool_),
+    one, other = _scores(tx, first), _scores(tx, second)
+    both = [item for item in items if item.upload_id in one and item.upload_id in other]
+    begun, ended = min((i.row_id for i in both), default=0), max((i.row_id for i in both), default=0)
+    alone = sum(
+        begun < item.row_id < ended and (item.upload_id in one) != (item.upload_id in other) for item in items
+    )
+    return Pairs(
+        first=np.array([one[item.upload_id] for item in both], np.float64),
+        second=np.array([other[item.upload_id] for item in both], np.float64),
         labels=np.array([item.label for item in both], np.float64),
         probabilities=np.array([item.probability for item in both], np.float64),
         strata=np.array([item.stratum for item in both], np.str_),
+        alone=alone,
     )
 
 
 def reviewed(
     tx: Session, maker: Maker, since: datetime | None = None, until: datetime | None = None
 ) -> Reviewed:
-    """Reviewed uploads that a model scored; arguments as for `paired`."""
-    scores = {upload: score for upload, (score, _) in _scores(tx, maker).items()}
+    """Reviewed uploads that a model scored; arguments as for `pairs`."""
+    scores = _scores(tx, maker)
     items = [item for item in _items(tx, since, until) if item.upload_id in scores]
     return Reviewed(
         [scores[item.upload_id] for item in items],
@@ -105,6 +147,9 @@ def highest_scores(
 ) -> tuple[list[float], float]:
     """A model's highest scores of the last days, for a budget of flags.
 
+    A shadow may have scored only a part of the uploads. What chance gave it stands for all of them; what it
+    scored because people are asked about it does not, and is left out.
+
     Args:
         tx: A session of `Database.read()`.
         maker: The model.
@@ -113,23 +158,33 @@ def highest_scores(
         limit: At most so many scores.
 
     Returns:
-        The scores, highest first, and how many days they come from: less than asked where it is newer.
+        The scores, highest first, and how many days' uploads they are out of: less than asked where the
+        model is newer, or scored only a share.
     """
     since = now - timedelta(days=days)
-    conditions = (*_of(maker), ClassificationRow.created_at >= since, ClassificationRow.created_at < now)
-    joined = ModelVersionRow.id == ClassificationRow.model_version_id
-    begun = tx.scalar(
-        select(func.min(ClassificationRow.created_at)).join(ModelVersionRow, joined).where(*conditions)
+    flow = select(func.count(), func.min(ClassificationRow.created_at)).where(
+        ClassificationRow.created_at >= since, ClassificationRow.created_at < now
     )
-    rows = tx.scalars(
-        select(ClassificationRow.score)
-        .join(ModelVersionRow, joined)
-        .where(*conditions)
-        .order_by(ClassificationRow.score.desc())
-        .limit(limit)
+    uploads, begun = tx.execute(flow).one()
+    versions = select(ModelVersionRow.id).where(*_of(maker)).scalar_subquery()
+    decided = select(ClassificationRow.score).where(
+        ClassificationRow.model_version_id.in_(versions),
+        ClassificationRow.created_at >= since,
+        ClassificationRow.created_at < now,
     )
-    seen = 0.0 if begun is None else (now - begun) / timedelta(days=1)
-    return list(rows), seen
+    watched = select(ShadowScoreRow.score).where(
+        ShadowScoreRow.model_version_id.in_(versions),
+        ShadowScoreRow.representative,
+        ShadowScoreRow.created_at >= since,
+        ShadowScoreRow.created_at < now,
+    )
+    own = union_all(decided, watched).subquery()
+    scored = tx.scalar(select(func.count()).select_from(own)) or 0
+    highest = list(tx.scalars(select(own.c.score).order_by(own.c.score.desc()).limit(limit)))
+    if not uploads or not scored:
+        return highest, 0.0
+    per_day = uploads / ((now - begun) / timedelta(days=1))
+    return highest, scored / per_day
 
 
 def _of(maker: Maker) -> list[ColumnElement[bool]]:
@@ -139,19 +194,19 @@ def _of(maker: Maker) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _scores(tx: Session, maker: Maker) -> Mapping[int, tuple[float, bool]]:
-    """Score and answer of a model by upload, of reviewed uploads alone."""
-    rows = tx.execute(
-        select(ClassificationRow.upload_id, ClassificationRow.score, ClassificationRow.label)
-        .join(ModelVersionRow, ModelVersionRow.id == ClassificationRow.model_version_id)
-        .join(ReviewItemRow, ReviewItemRow.upload_id == ClassificationRow.upload_id)
-        .where(*_of(maker))
-        .order_by(ClassificationRow.id)
-    )
-    return {
-        upload: (score, label == "nsfw" if maker.threshold is None else score >= maker.threshold)
-        for upload, score, label in rows
-    }
+def _scores(tx: Session, maker: Maker) -> Mapping[int, float]:
+    """Scores of a model by upload, of reviewed uploads alone; where it decided, that score counts."""
+    found: dict[int, float] = {}
+    for table in (ShadowScoreRow, ClassificationRow):
+        rows = tx.execute(
+            select(table.upload_id, table.score)
+            .join(ModelVersionRow, ModelVersionRow.id == table.model_version_id)
+            .join(ReviewItemRow, ReviewItemRow.upload_id == table.upload_id)
+            .where(*_of(maker))
+            .order_by(table.id)
+        )
+        found.update((upload, score) for upload, score in rows)
+    return found
 
 
 def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[_Item]:
@@ -186,7 +241,7 @@ def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[
         .order_by(ReviewItemRow.id)
     )
     return [
-        _Item(upload, probability, stratum or reason, _label(votes.get(item_id, ())))
+        _Item(item_id, upload, probability, stratum or reason, _label(votes.get(item_id, ())))
         for item_id, upload, probability, stratum, reason in rows
     ]
 
@@ -196,4 +251,4 @@ def _label(votes: Sequence[CastVote]) -> float:
     return float("nan") if agreed is None else float(agreed)
 
 
-__all__ = ["Maker", "Reviewed", "highest_scores", "paired", "reviewed"]
+__all__ = ["Maker", "Pairs", "Reviewed", "highest_scores", "pairs", "reviewed"]

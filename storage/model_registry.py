@@ -152,10 +152,21 @@ def change(tx: Session, wanted: RegisteredModel) -> list[RegisteredModel]:
         IllegalStanding: Where it may not follow on the present one, or the weights are others than those
             that are active or a shadow under this name.
     """
+    await_turn(tx)
     before = find(tx, wanted.name)
     _check(before, wanted)
     written = _send_away(tx, wanted)
     return [*written, _append(tx, _kept(before, wanted))]
+
+
+def await_turn(tx: Session) -> None:
+    """Let one decision be made after the other: what is read from here on stands until this transaction ends.
+
+    Args:
+        tx: A session of `Database.transaction()`. On SQLite that alone is enough; elsewhere the latest row is
+            locked, which every decision waits for.
+    """
+    tx.scalar(select(ModelStandingRow.id).order_by(ModelStandingRow.id.desc()).limit(1).with_for_update())
 
 
 def begin_with(tx: Session, wanted: RegisteredModel) -> RegisteredModel:
@@ -215,6 +226,7 @@ def roll_back(
     Raises:
         IllegalStanding: Where no model was active before.
     """
+    await_turn(tx)
     former, present = former_active(tx), holder(tx, ModelStanding.ACTIVE)
     if former is None or present is None:
         raise IllegalStanding("no model was active before the present one: there is nothing to go back to")
@@ -361,6 +373,7 @@ __all__ = [
     "IllegalStanding",
     "ModelStanding",
     "RegisteredModel",
+    "await_turn",
     "begin_with",
     "calibrate",
     "change",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -12,22 +12,26 @@ from storage.insertion import insert_new
 from storage.tables import ModelVersionRow
 from storage.values import ModelVersion
 
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a model that has only watched was used last."""
 
-def register(tx: Session, version: ModelVersion, now: datetime) -> int:
+
+def register(tx: Session, version: ModelVersion, now: datetime, *, decides: bool = True) -> int:
     """Store a model version where it is new; the same content always gives the same id.
 
     Args:
         tx: A session of `Database.transaction()`.
         version: The model and everything that takes part in its scores.
         now: The present.
+        decides: Whether outcomes follow from its scores; False for a shadow, which nobody uses.
 
     Returns:
         The row id that classifications refer to.
     """
     content = _plain(version)
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    row = {**content, "content_sha256": digest, "created_at": now, "last_used_at": now}
-    if not insert_new(tx, ModelVersionRow, [row]):
+    row = {**content, "content_sha256": digest, "created_at": now, "last_used_at": now if decides else NEVER}
+    if not insert_new(tx, ModelVersionRow, [row]) and decides:
         tx.execute(
             update(ModelVersionRow)
             .where(ModelVersionRow.content_sha256 == digest)
@@ -38,7 +42,7 @@ def register(tx: Session, version: ModelVersion, now: datetime) -> int:
 
 
 def last_used(tx: Session) -> str | None:
-    """Name the model registered last.
+    """Name the model registered last of those whose scores decide.
 
     Args:
         tx: Any session of the database.
@@ -47,7 +51,8 @@ def last_used(tx: Session) -> str | None:
         Its name and the first 12 digits of its weights' hash, or None where there is none.
     """
     newest = (ModelVersionRow.last_used_at.desc(), ModelVersionRow.id.desc())
-    row = tx.scalars(select(ModelVersionRow).order_by(*newest).limit(1)).one_or_none()
+    used = select(ModelVersionRow).where(ModelVersionRow.last_used_at > NEVER)
+    row = tx.scalars(used.order_by(*newest).limit(1)).one_or_none()
     return None if row is None else f"{row.name} {row.weights_sha256[:12]}"
 
 

@@ -34,15 +34,15 @@ class Paired:
     """Items that both models scored; all arrays have the shape (items,).
 
     Attributes:
-        first: Whether model A flags each.
-        second: Whether model B does.
+        first: Whether model A flags each, or which share of what it stands for, 0..1.
+        second: Whether model B does, likewise.
         labels: 1.0 explicit, 0.0 harmless, NaN drawn and without a label.
         probabilities: Inclusion probability of each, over 0 and at most 1.
         strata: The stratum that each was drawn from; None: all from one.
     """
 
-    first: Bools
-    second: Bools
+    first: Bools | Floats
+    second: Bools | Floats
     labels: Floats
     probabilities: Floats
     strata: NDArray[np.str_] | None = None
@@ -75,6 +75,8 @@ class Comparison:
         precision: Share of the flagged that is explicit.
         recall: Share of the explicit that is flagged.
         f1: Their harmonic mean.
+        recall_at_load: Recall if B flagged as many files as A, as well as it does what it flags: for models
+            that flag equally many (`storage.equal_load`), so that chance in how many does not count.
         labelled: Items with a label.
         positives: Explicit ones among them.
         unlike: Labelled items on which the models differ: what the difference rests on.
@@ -84,6 +86,7 @@ class Comparison:
     precision: Difference
     recall: Difference
     f1: Difference
+    recall_at_load: Difference
     labelled: int
     positives: int
     unlike: int
@@ -94,7 +97,7 @@ class Comparison:
 class _Cells:
     """Items by what the models say, within strata; (cells,) each but `keys`, which is (cells, 2)."""
 
-    answers: Bools
+    answers: Floats
     weights: Floats
     share: Floats
     worth: Floats
@@ -128,13 +131,16 @@ def compare(items: Paired, *, confidence: float = CONFIDENCE, resamples: int = R
         points = _measures(cells.answers, cells.weights[None, :], positive_weight[None, :])[:, :, 0]
         low, high = _interval(cells, confidence, resamples)
     else:
-        points = np.full((2, 3), np.nan)
-        low, high = np.full(3, -1.0), np.full(3, 1.0)
-    precision, recall, f1 = (_difference(points[:, k], float(low[k]), float(high[k])) for k in range(3))
+        points = np.full((2, 4), np.nan)
+        low, high = np.full(4, -1.0), np.full(4, 1.0)
+    precision, recall, f1, at_load = (
+        _difference(points[:, k], float(low[k]), float(high[k])) for k in range(4)
+    )
     return Comparison(
         precision,
         recall,
         f1,
+        at_load,
         labelled=int(known.sum()),
         positives=int((items.labels[known] == 1).sum()),
         unlike=int((items.first != items.second)[known].sum()),
@@ -169,26 +175,26 @@ def _cells(items: Paired, known: Bools) -> tuple[_Cells, Floats]:
     strata = np.zeros(int(known.sum()), np.int64)
     if items.strata is not None:
         strata = np.unique(items.strata[known], return_inverse=True)[1].reshape(-1)
-    rows = np.stack([strata, items.first[known], items.second[known]], 1).astype(np.int64)
+    rows = np.stack([strata, items.first[known], items.second[known]], 1).astype(np.float64)
     keys, of_item = np.unique(rows, axis=0, return_inverse=True)
     of_item, size = of_item.reshape(-1), len(keys)
     totals = np.bincount(of_item, weights, minlength=size).astype(np.float64)
     squares = np.bincount(of_item, weights**2, minlength=size).astype(np.float64)
     positive = np.bincount(of_item, weights * items.labels[known], minlength=size).astype(np.float64)
     cells = _Cells(
-        answers=keys[:, 1:].T.astype(np.bool_),
+        answers=keys[:, 1:].T,
         weights=totals,
         share=positive / totals,
         worth=totals**2 / squares,
         counts=np.bincount(of_item, minlength=size),
         weight_squares=squares,
-        strata=keys[:, 0],
+        strata=keys[:, 0].astype(np.int64),
     )
     return cells, positive
 
 
 def _interval(cells: _Cells, confidence: float, resamples: int) -> tuple[Floats, Floats]:
-    """Ends of the three differences, (3,) each."""
+    """Ends of the four differences, (4,) each."""
     rng = np.random.default_rng(_SEED)
     size = len(cells.counts)
     weights = np.empty((resamples, size))
@@ -206,13 +212,19 @@ def _interval(cells: _Cells, confidence: float, resamples: int) -> tuple[Floats,
     return np.asarray(low), np.asarray(high)
 
 
-def _measures(answers: Bools, weights: Floats, positive: Floats) -> Floats:
-    """Precision, recall, F1 of both models: (2, 3, resamples); NaN where there is nothing to divide by."""
-    found = np.empty((2, 3, len(weights)))
-    total = positive.sum(1)
+def _measures(answers: Floats, weights: Floats, positive: Floats) -> Floats:
+    """Precision, recall, F1 and recall at A's load: (2, 4, resamples); NaN where nothing divides."""
+    found = np.empty((2, 4, len(weights)))
+    total, load = positive.sum(1), weights @ answers[0]
     for model, flags in enumerate(answers):
-        hits, flagged = positive[:, flags].sum(1), weights[:, flags].sum(1)
-        for place, (above, below) in enumerate(((hits, flagged), (hits, total), (2 * hits, flagged + total))):
+        hits, flagged = positive @ flags, weights @ flags
+        ratios = (
+            (hits, flagged),
+            (hits, total),
+            (2 * hits, flagged + total),
+            (hits * load, flagged * total),
+        )
+        for place, (above, below) in enumerate(ratios):
             nothing = np.full(len(above), np.nan)
             found[model, place] = np.divide(above, below, out=nothing, where=below > 0)
     return found

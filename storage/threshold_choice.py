@@ -32,6 +32,10 @@ class TooLittleFeedback(Exception):
     """There is not enough to decide on; the message says how much there is and what is needed."""
 
 
+class Unreachable(TooLittleFeedback):
+    """There are enough labels, and what they show is that no threshold does what is asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A threshold and what is known of it.
@@ -69,7 +73,8 @@ def for_precision(
         The threshold.
 
     Raises:
-        TooLittleFeedback: Where there are too few labels, or no threshold reaches the target.
+        TooLittleFeedback: Where there are too few labels.
+        Unreachable: Where no threshold reaches the target.
     """
     ordered, known, weights = _ordered(scores, labels, probabilities, strata)
     smooth = _monotone(known, weights)
@@ -80,7 +85,7 @@ def for_precision(
     reached = enough[good[enough] >= target]
     if not len(reached):
         best = float(good[enough].max())
-        raise TooLittleFeedback(
+        raise Unreachable(
             f"no threshold reaches a precision of {target:.0%}: the best that {len(ordered)} labels show is "
             f"{best:.0%} (with at least {LEAST_ABOVE} of them above it)"
         )
@@ -120,7 +125,7 @@ def for_budget(
     ordered, known, weights = _ordered(scores, labels, probabilities, strata)
     if days < 1:
         raise TooLittleFeedback(
-            f"the model has scored uploads for {days:.1f} days; a budget needs at least 1"
+            f"the model has scored as many uploads as come in {days:.1f} days; a budget needs at least 1"
         )
     allowed = int(per_day * days)
     if allowed < 1:
@@ -215,6 +220,7 @@ __all__ = [
     "LEAST_LABELS",
     "Choice",
     "TooLittleFeedback",
+    "Unreachable",
     "for_budget",
     "for_precision",
     "levels_with",

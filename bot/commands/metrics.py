@@ -31,7 +31,8 @@ def metrics(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="This model's scores of these uploads, also where it was a shadow.")
+        str | None,
+        typer.Option(help="Only what this model decided about; of shadows: `models compare`."),
     ] = None,
     threshold: Annotated[
         float | None,

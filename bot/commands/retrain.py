@@ -108,17 +108,20 @@ def _run(settings: "Settings", request: "Request", by: str, stack: ExitStack) ->
     from bot.settings import ROOT
     from classifier.models import catalogue
     from classifier.training.watching import hush
+    from storage import level_choices
     from storage.engine import Database
 
     wanted = settings.classifier
     database = Database.open(settings.store.url, ROOT)
     stack.callback(database.close)
     database.migrate()
+    with database.read() as tx:
+        level = level_choices.in_use(tx) or wanted.level
     deciding = Deciding(
         database,
         lambda model: catalogue.card(model, wanted.cache_directory),
         wanted.model,
-        wanted.level,
+        level,  # type: ignore[arg-type]
         by or person(),
         datetime.now(UTC),
     )

@@ -9,7 +9,7 @@ from bot.retraining.preparing import Prepared
 from bot.retraining.weighting import LEAST_EFFECTIVE
 from classifier.evaluation.markdown import escaped, table
 from classifier.values import ModelCard
-from storage.paired_estimates import Comparison
+from storage.paired_estimates import Comparison, Difference
 
 _MEASURES = ("precision", "recall", "f1")
 
@@ -131,8 +131,8 @@ def _measured(facts: Facts) -> str:
         f"Both models at the threshold {found.threshold:g}, weighted by 1 / inclusion probability: "
         f"{found.comparison.labelled:,} labelled items, {found.comparison.positives:,} explicit. "
         f"{found.disputed:,} are disputed: counted in the least favourable way, the difference in F1 is "
-        f"{_interval(found.worst)}. {found.without_score:,} held-out uploads have no picture that can be "
-        "scored.\n",
+        f"{_interval(found.least['f1'])}. {found.without_score:,} held-out uploads have no picture that can "
+        "be scored.\n",
         _table(facts, found.comparison),
         "Both saw the reduced copies of the export, of moving pictures one frame "
         f"({facts.feedback.moving:,} in all).",
@@ -161,9 +161,8 @@ def _table(facts: Facts, found: Comparison) -> str:
     return table(("Measure", facts.against, facts.card.name, "Difference, 95 %"), rows)
 
 
-def _interval(found: Comparison) -> str:
-    f1 = found.f1
-    return "unknown" if f1.value is None else f"{f1.value:+.3f} ({f1.low:+.3f} to {f1.high:+.3f}, 95 %)"
+def _interval(one: Difference) -> str:
+    return "unknown" if one.value is None else f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f}, 95 %)"
 
 
 def _figure(value: float | None) -> str:

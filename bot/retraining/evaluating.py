@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bot.retraining.feedback import Feedback, HeldOut
 from classifier.datasets.values import Dataset, DatasetError
 from classifier.decode.limits import DecodeLimits
 from classifier.evaluation import scoring
 from classifier.models import catalogue
-from storage.paired_estimates import Comparison, Paired, compare
+from storage.equal_load import flags_at_load
+from storage.paired_estimates import Bools, Comparison, Difference, Floats, Paired, compare
 
 OnStep = Callable[[str, int, int], None]
 Scores = Mapping[str, float]
@@ -86,7 +86,9 @@ class Evaluation:
 
     Attributes:
         comparison: The new model's figures less the old, disputed items unknown.
-        worst: The same with disputed items counted as is least favourable to the new model's F1.
+        least: The differences that a promotion looks at, each with disputed items counted in the way that is
+            least favourable to the new model: `f1`, `recall`, and `recall_at_equal_load`, where the new model
+            flags as many uploads as the old one.
         threshold: Of both models.
         disputed: How many are.
         without_score: Held-out uploads without a picture that can be scored; those of their stratum stand
@@ -95,16 +97,17 @@ class Evaluation:
     """
 
     comparison: Comparison
-    worst: Comparison
+    least: Mapping[str, Difference]
     threshold: float
     disputed: int
     without_score: int
     copies: Copies | None
 
     def evidence(self) -> dict[str, Any]:
-        """Plain values for the registry; `f1` is the least favourable one."""
+        """Plain values for the registry; those of `least` under their names."""
         told = {**asdict(self.comparison), "threshold": self.threshold, "disputed": self.disputed}
-        return told | {"f1": asdict(self.worst.f1), "f1_without_disputed": asdict(self.comparison.f1)}
+        told |= {name: asdict(difference) for name, difference in self.least.items()}
+        return told | {"f1_without_disputed": asdict(self.comparison.f1)}
 
 
 def evaluate(
@@ -139,22 +142,25 @@ def evaluate(
     )
     open_questions = np.array([one.disputed and there for one, there in zip(items, scored, strict=True)])
 
-    def compared(counted_as: float) -> Comparison:
-        return compare(
-            Paired(
-                _flags(items, first, threshold),
-                _flags(items, second, threshold),
-                np.where(open_questions, counted_as, labels),
-                np.array([one.probability for one in items]),
-                np.array([one.stratum for one in items]),
-            )
-        )
+    old, new = _scores_of(items, first), _scores_of(items, second)
+    probabilities = np.array([one.probability for one in items])
+    strata = np.array([one.stratum for one in items])
+    flagged, flags = old >= threshold, new >= threshold
+    fair = flags_at_load(new, probabilities, float((1 / probabilities)[flagged].sum()))
 
-    unknown = compared(float("nan"))
-    bounds = [compared(0.0), compared(1.0)] if open_questions.any() else []
+    def compared(counted_as: float, answers: Bools | Floats) -> Comparison:
+        known = np.where(open_questions, counted_as, labels)
+        return compare(Paired(flagged, answers, known, probabilities, strata))
+
+    ways = (float("nan"), 0.0, 1.0) if open_questions.any() else (float("nan"),)
+    at_threshold, at_load = ([compared(way, answers) for way in ways] for answers in (flags, fair))
     return Evaluation(
-        unknown,
-        min([unknown, *bounds], key=lambda one: one.f1.low),
+        at_threshold[0],
+        {
+            "f1": min((one.f1 for one in at_threshold), key=lambda one: one.low),
+            "recall": min((one.recall for one in at_threshold), key=lambda one: one.low),
+            "recall_at_equal_load": min((one.recall_at_load for one in at_load), key=lambda one: one.low),
+        },
         threshold,
         int(open_questions.sum()),
         len(items) - sum(scored),
@@ -186,11 +192,9 @@ def on_base(base: Dataset, models: tuple[str, str], threshold: float, means: Sco
     )
 
 
-def _flags(items: Sequence[HeldOut], scores: Scores, threshold: float) -> NDArray[np.bool_]:
+def _scores_of(items: Sequence[HeldOut], scores: Scores) -> Floats:
     """What has no score has no label either, so that its answer does not count."""
-    return np.array(
-        [one.item is not None and scores.get(one.item.path, 0.0) >= threshold for one in items], np.bool_
-    )
+    return np.array([0.0 if one.item is None else scores.get(one.item.path, 0.0) for one in items])
 
 
 def _copies(items: Sequence[HeldOut], scores: Scores, threshold: float, sha256: str) -> Copies | None:

@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 
 from bot.errors import ConfigError
 from bot.export import private
-from bot.promotion import LEVELS, Deciding
+from bot.promotion import Deciding
+from bot.recalibration import LEVELS
 from bot.retraining import card as cards
 from bot.retraining import feedback as exports
 from bot.retraining.evaluating import Evaluation, Scoring, evaluate, on_base

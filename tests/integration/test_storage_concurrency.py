@@ -6,6 +6,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy import func, select, text
 from storage import lease, models, positions, status, uploads
 from storage.engine import Database
 from storage.errors import LeaseHeld
+from storage.model_registry import ModelStanding, RegisteredModel, begin_with, change, history, standings
 from storage.tables import ClassificationRow, UploadRow
 from storage.values import Owner
 from tests.storage_database import (
@@ -59,6 +61,32 @@ for start in range(0, 400, 40):
     with database.transaction() as tx:
         new += uploads.add(tx, [upload(n) for n in range(start, start + 60)], NOW)
 print(new, flush=True)
+"""
+)
+# Makes one model after the other the active one.
+PROMOTING = (
+    PROLOGUE
+    + """
+from storage import model_registry
+from storage.model_registry import ModelStanding, RegisteredModel
+for number in range(15):
+    name = f"{worker}-{number}"
+    for standing in (ModelStanding.CANDIDATE, ModelStanding.ACTIVE):
+        with database.transaction() as tx:
+            model_registry.change(tx, RegisteredModel(name, "a" * 64, standing, NOW, worker))
+print(15, flush=True)
+"""
+)
+# Is killed when the former model is gone and the new one is not there yet, or at the very end of it.
+DYING = (
+    PROLOGUE
+    + """
+import os, signal
+from storage import model_registry
+from storage.model_registry import ModelStanding, RegisteredModel
+with database.transaction() as tx:
+    model_registry.change(tx, RegisteredModel("second", "b" * 64, ModelStanding.ACTIVE, NOW, worker))
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 )
 # Commits batches of a position with its uploads, and scores, for ever: somebody will kill it.
@@ -219,3 +247,33 @@ def check_whole(database: Database) -> None:
         classified = list(tx.scalars(select(ClassificationRow.upload_id)))
     assert stored == set(range(10 * (number_in_position(database) + 1)))
     assert Counter(classified) == Counter(scored)
+
+
+def test_promotions_at_once_follow_each_other_and_leave_one_active_model(
+    database: Database, tmp_path: Path
+) -> None:
+    with database.transaction() as tx:
+        begin_with(tx, RegisteredModel("first", "a" * 64, ModelStanding.ACTIVE, NOW, "Ann"))
+    assert run_together(PROMOTING, tmp_path, 3) == [[15]] * 3
+    with database.read() as tx:
+        changes = list(reversed(history(tx)))
+    active = "first"
+    for before, change_ in pairwise(changes):
+        if change_.standing is ModelStanding.ACTIVE:
+            assert (before.name, before.standing) == (active, ModelStanding.RETIRED)
+            active = change_.name
+    assert sum(one.standing is ModelStanding.ACTIVE for one in changes) == 46
+
+
+def test_a_promotion_that_is_killed_leaves_the_former_model_active(
+    database: Database, tmp_path: Path
+) -> None:
+    with database.transaction() as tx:
+        begin_with(tx, RegisteredModel("first", "a" * 64, ModelStanding.ACTIVE, NOW, "Ann"))
+        change(tx, RegisteredModel("second", "b" * 64, ModelStanding.CANDIDATE, NOW, "Ann"))
+    process = start(DYING, tmp_path, "Bea")
+    process.communicate("\n")
+    assert process.returncode == -signal.SIGKILL
+    with database.read() as tx:
+        standing = {model.name: model.standing for model in standings(tx)}
+    assert standing == {"first": ModelStanding.ACTIVE, "second": ModelStanding.CANDIDATE}

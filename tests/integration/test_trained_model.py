@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from bot.classify_fetch import TitleFetcher
-from bot.daemon import model_version
 from bot.demo import CORPUS
+from bot.makers import model_version
 from bot.minicommons.corpus import prepare_corpus
 from bot.minicommons.server import MiniCommons
 from bot.scoring import Scorer

@@ -5,7 +5,7 @@ from importlib.metadata import version
 import pytest
 from packaging.utils import canonicalize_name
 
-from bot.daemon import scoring_libraries
+from bot.makers import scoring_libraries
 from tests import light_requirements
 from tests.light_requirements import HEAVY, REPLACED, ROOT, constraints, direct
 

@@ -15,13 +15,14 @@ from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
 from bot.monitoring import Metrics
 from bot.pipeline import Collaborators, Pipeline
 from bot.settings import PipelineSettings, load_settings
+from bot.upload import Downloaded
 from classifier.errors import DecodeError
 from classifier.values import MediaPart, MediaScore
 from storage import models, reviews, status, uploads
 from storage.engine import Database
 from storage.errors import StoreUnavailable
 from storage.outcomes import RecordedOutcome, recorded
-from storage.values import ModelVersion, StoreStatus
+from storage.values import ClaimedUpload, ModelVersion, StoreStatus
 from tests.fakes import FakeDownloader, FakeLocator, media_score, scores, upload
 
 SCHEDULE = (60.0, 300.0)
@@ -362,3 +363,33 @@ def test_while_the_disk_is_full_nothing_is_asked_again_and_again(
     run_until(work, settings, database, given_back_for_some_polls)
     assert locator.batches == [2]
     assert outcomes(database) == []
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_recorded_upload_is_offered_to_the_shadow_which_discards_what_it_takes(
+    database: Database, settings: PipelineSettings, takes: bool
+) -> None:
+    downloader, offered = FakeDownloader(), []
+
+    def watch(claimed: ClaimedUpload, _files: Downloaded, asked: bool) -> bool:
+        offered.append((claimed.upload.log_id, asked, len(outcomes(database))))
+        return takes
+
+    add(database, 1)
+    work = replace(collaborators(database, downloader=downloader, score=scores(0.93)), watch=watch)
+    run_until(work, settings, database, settled)
+    assert offered == [(1, True, 1)]  # its outcome was there before
+    assert downloader.open == (1 if takes else 0)
+
+
+def test_what_is_not_scored_is_not_offered(database: Database, settings: PipelineSettings) -> None:
+    offered: list[int] = []
+
+    def watch(claimed: ClaimedUpload, _files: Downloaded, _asked: bool) -> bool:
+        offered.append(claimed.id)
+        return True
+
+    add(database, 1)
+    broken = collaborators(database, score=scores(DecodeError("undecodable", "noise")))
+    run_until(replace(broken, watch=watch), settings, database, settled)
+    assert offered == []

@@ -168,7 +168,7 @@ def test_the_card_names_base_export_counts_weights_and_what_was_left_out(tmp_pat
         "b" * 64,
         feedback,
         prepared,
-        Evaluation(found, found, 0.8, 4, 5, Copies(60, 0.01, 2)),
+        Evaluation(found, {"f1": one}, 0.8, 4, 5, Copies(60, 0.01, 2)),
         found,
         f"base.csv, content hash {'f' * 64}",
         "retrain",

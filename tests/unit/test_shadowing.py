@@ -1,17 +1,17 @@
 """A shadow's scores are kept beside the others, ask nobody anything, and never cost an upload its outcome."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
-from bot.shadowing import Shadow, roles
-from classifier.errors import DecodeError, ModelError
-from classifier.values import MediaPart, MediaScore
+from bot.shadowing import roles
+from classifier.values import MediaPart
 from storage import model_registry, models, shadow_scores
 from storage.engine import Database
+from storage.feedback_tables import ShadowScoreRow
 from storage.model_registry import ModelStanding, RegisteredModel
 from storage.tables import ClassificationRow, ReviewItemRow, UploadRow
 from tests.review_items import put_up
@@ -31,10 +31,12 @@ def test_a_shadows_score_is_kept_once_and_asks_nobody(database: Database) -> Non
     with database.transaction() as tx:
         version = models.register(tx, replace(model_version("shadow"), weights_sha256="c" * 64), NOW)
         upload_id = tx.scalars(select(UploadRow.id)).one()
-        added = [shadow_scores.add(tx, upload_id, classification(version, 0.95), after(1)) for _ in range(2)]
+        scored = classification(version, 0.95)
+        added = [shadow_scores.add(tx, upload_id, scored, after(1), representative=True) for _ in range(2)]
     assert added == [True, False]
     with database.read() as tx:
-        assert tx.scalar(select(func.count(ClassificationRow.id))) == 2
+        assert tx.scalar(select(func.count(ShadowScoreRow.id))) == 1
+        assert tx.scalar(select(func.count(ClassificationRow.id))) == 1
         assert tx.scalar(select(func.count(ReviewItemRow.id))) == 1
 
 
@@ -54,14 +56,3 @@ def test_the_registry_names_active_model_thresholds_and_shadow(database: Databas
     assert (found.active, found.thresholds["balanced"]) == ("a", 0.6)
     assert found.shadow is not None
     assert found.shadow.name == "b"
-
-
-@pytest.mark.parametrize("error", [DecodeError("undecodable", "broken"), ModelError("no memory")])
-def test_a_failing_shadow_costs_nothing_but_its_score(error: Exception) -> None:
-    told: list[str] = []
-
-    def score(_parts: Sequence[MediaPart]) -> MediaScore:
-        raise error
-
-    assert Shadow(score, 1, told.append).classify(PARTS, {}) is None
-    assert told == [type(error).__name__]

@@ -63,7 +63,7 @@ def test_equal_scores_at_the_edge_of_the_budget_are_left_out() -> None:
 
 def test_a_budget_needs_a_day_of_scores() -> None:
     scores, labels = calibrated(60)
-    with pytest.raises(TooLittleFeedback, match=r"for 0\.5 days"):
+    with pytest.raises(TooLittleFeedback, match=r"as come in 0\.5 days"):
         for_budget(scores, labels, np.ones(60), [0.9], days=0.5, per_day=50)
 
 
