@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -237,14 +238,16 @@ def test_killed_in_training_it_gives_the_weights_that_it_would_have_given(
     steps = ["--set", "training.checkpoint_every_steps=1", "--set", "training.batch=8"]
     command = [*store.words(tmp_path), *steps]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bot", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT
+        [sys.executable, "-m", "bot", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=ROOT,
     )
     checkpoint = tmp_path / "second" / "run" / "last.ckpt"
     while process.poll() is None and not checkpoint.exists():
-        pass
+        time.sleep(0.05)
     process.kill()
     process.wait()
-    process.stdout and process.stdout.close()
     assert json.loads((tmp_path / "second" / "run" / "run.json").read_text())["result"] is None
     store.give(command)
     undisturbed = [*store.words(tmp_path, "third", str(tmp_path / "second" / "export")), *steps]
