@@ -77,9 +77,9 @@ class Scale:
     input_px: int = 64
     base: int = 2000
     base_epochs: int = 10
-    period: int = 600
-    days: int = 6
-    daily_budget: int = 80
+    period: int = 1200
+    days: int = 8
+    daily_budget: int = 120
     network: str = "timm:test_resnet"
 
 
