@@ -1,8 +1,6 @@
 """`export`: what moderators decided, with what the model said, as datasets for other programs."""
 
-import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,13 +10,16 @@ import typer
 from bot.commands.edges import ConfigOption, as_utc, configured, err, explained, out
 
 if TYPE_CHECKING:
-    from bot.export.fetching import FetchedPictures
-    from bot.export.run import Exported, Request
-    from bot.settings import Settings
+    from bot.export.run import Exported
 
-KEY_FILE = Path("var") / "export-key"
 FORMATS = ("parquet", "csv", "imagefolder", "torchvision", "webdataset", "label-studio", "all")
 LABELS = ("nsfw", "safe", "disputed", "unsure", "open")
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="The secret behind the pseudonyms; made where it is missing.", show_default="var/export-key"
+    ),
+]
 
 
 def export(
@@ -59,20 +60,17 @@ def export(
         bool, typer.Option("--fetch", help="Ask the wiki again for pictures that were not kept.")
     ] = False,
     names: Annotated[bool, typer.Option("--names", help="Name the moderators, with their comments.")] = False,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="The secret behind the pseudonyms; made where it is missing.", show_default=str(KEY_FILE)
-        ),
-    ] = None,
+    key_file: KeyFileOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Export reviewed uploads with true and predicted labels, weights and pictures; killed, it is run again.
 
     What the wiki suppressed is never exported; what has no picture is listed in missing.csv.
     """
+    from bot.export import assembly
     from bot.export.formats import Format
     from bot.export.run import Request
+    from bot.preparing import shown
     from storage.export import ExportFilter
     from storage.values import ReviewReason
 
@@ -103,7 +101,11 @@ def export(
         ),
     )
     with explained():
-        exported = _run(configured(config), directory, request, fetch=fetch, names=names, key_file=key_file)
+        settings = configured(config)
+        with shown(err, "export") as on_step:
+            exported = assembly.run(
+                settings, directory, request, fetch=fetch, names=names, key_file=key_file, on_step=on_step
+            )
     _print(exported)
 
 
@@ -113,51 +115,6 @@ def _known(given: list[str], known: Sequence[str], option: str) -> list[str]:
         if value not in known:
             raise typer.BadParameter(f"{value!r} is none of {', '.join(known)}", param_hint=option)
     return given
-
-
-def _run(
-    settings: "Settings",
-    directory: Path,
-    request: "Request",
-    *,
-    fetch: bool,
-    names: bool,
-    key_file: Path | None,
-) -> "Exported":
-    from bot.export import keys
-    from bot.export.pictures import KeptPictures
-    from bot.export.record import Teller
-    from bot.export.run import Exporter
-    from bot.preparing import shown
-    from bot.settings import ROOT
-    from storage.engine import Database
-
-    teller = Teller(keys.read_or_make(key_file or ROOT / KEY_FILE), settings.wiki.page_url, names)
-    with ExitStack() as stack:
-        database = Database.open(settings.store.url, ROOT)
-        stack.callback(database.close)
-        database.migrate()
-        remote = _remote(settings, directory, stack) if fetch else None
-        on_step = stack.enter_context(shown(err, "export"))
-        kept = KeptPictures(settings.retention.directory)
-        return Exporter(database, teller, kept, remote, settings.wiki.domain, on_step).run(directory, request)
-
-
-def _remote(settings: "Settings", directory: Path, stack: ExitStack) -> "FetchedPictures":
-    from bot.api import Api
-    from bot.export import private
-    from bot.export.fetching import FetchedPictures
-    from bot.media.download import Downloader
-    from bot.media.locate import Locator
-
-    stop = threading.Event()
-    user_agent = settings.user_agent
-    api = Api(settings.api, settings.wiki.api_url, user_agent, stop)
-    # Beside the exports, so that the daemon does not take what is under way for leftovers of its own.
-    media = settings.media.model_copy(update={"directory": private.folder(directory) / ".downloads"})
-    downloader = Downloader(media, user_agent, stop)
-    stack.callback(downloader.close)
-    return FetchedPictures(Locator(api, media, settings.api.batch_titles), downloader)
 
 
 def _print(exported: "Exported") -> None:
@@ -182,4 +139,4 @@ def _print(exported: "Exported") -> None:
     out.print(f"export: {exported.folder}", soft_wrap=True, highlight=False, markup=False)
 
 
-__all__ = ["export"]
+__all__ = ["KeyFileOption", "export"]

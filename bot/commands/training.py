@@ -219,4 +219,4 @@ def _say(text: str) -> None:
     out.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
-__all__ = ["configured_training", "train", "with_options"]
+__all__ = ["SetOption", "configured_training", "train", "with_options"]

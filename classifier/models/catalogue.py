@@ -157,6 +157,7 @@ def add(
     name: str = "",
     thresholds: Mapping[Level, float] | None = None,
     licence: str = "",
+    source: str = "",
     replace: bool = False,
     cache_directory: Path | None = None,
 ) -> ModelDescription:
@@ -167,6 +168,7 @@ def add(
         name: What to call the model; empty: as the run is called.
         thresholds: Score from which a file is flagged, by level; see `classifier.models.trained.read`.
         licence: SPDX identifier of the weights, as their owner states it; empty: not stated.
+        source: Where the model comes from, told before what the run itself says.
         replace: Whether another model that was added under this name is replaced.
         cache_directory: Where weights are kept; None: the user's cache folder.
 
@@ -182,7 +184,9 @@ def add(
     from classifier.peers import door
     from classifier.training import folder as folders
 
-    model = trained.read(folder, name=name, thresholds=thresholds, licence=licence or trained.NOT_STATED)
+    model = trained.read(
+        folder, name=name, thresholds=thresholds, licence=licence or trained.NOT_STATED, source=source
+    )
     reserved = {*_CATALOGUE, *door.names()}
     added.check_name(model.card.name, reserved)
     content = model.content()

@@ -73,6 +73,7 @@ def read(
     name: str = "",
     thresholds: Mapping[Level, float] | None = None,
     licence: str = NOT_STATED,
+    source: str = "",
 ) -> TrainedModel:
     """Read what a run's folder says; needs no torch.
 
@@ -81,6 +82,7 @@ def read(
         name: Of the model; empty: the run's.
         thresholds: Those that were chosen, by level; `DEFAULT_THRESHOLDS` hold for the others.
         licence: SPDX identifier of the weights, as their owner states it.
+        source: Where the model comes from, told before what the run itself says.
 
     Returns:
         The model.
@@ -100,7 +102,7 @@ def read(
             "which alone can load the weights"
         )
     try:
-        card = _card(config, record, name or config.name, thresholds or {}, licence)
+        card = _card(config, record, name or config.name, thresholds or {}, licence, source)
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: is not a run's record: {error!r}") from error
     return TrainedModel(card, config.architecture, folder / folders.WEIGHTS_NAME)
@@ -191,7 +193,12 @@ def checked_thresholds(chosen: Mapping[Level, float]) -> dict[Level, float]:
 
 
 def _card(
-    config: TrainConfig, record: RunRecord, name: str, chosen: Mapping[Level, float], licence: str
+    config: TrainConfig,
+    record: RunRecord,
+    name: str,
+    chosen: Mapping[Level, float],
+    licence: str,
+    source: str,
 ) -> ModelCard:
     assert record.result is not None
     data = f"trained on {record.data['name']}, content hash {record.data['hash']}"
@@ -203,7 +210,7 @@ def _card(
         input_px=preprocess.get(config.data.preprocessing).input_px,
         thresholds=checked_thresholds(chosen),
         licence=licence,
-        source=f"run {record.name} of {record.started}, {data}",
+        source=f"{source}{'; ' if source else ''}run {record.name} of {record.started}, {data}",
         failure_modes=_failure_modes(config, record, chosen),
     )
 

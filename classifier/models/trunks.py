@@ -17,6 +17,7 @@ from classifier.errors import ModelError, ModelUnreachable
 from classifier.models import architectures, attention, starting_weights
 from classifier.models.model_config import TIMM_PREFIX, ModelConfig
 from classifier.models.open_nsfw import MEAN_BGR, OpenNsfw
+from classifier.torch_compat import import_torchvision
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,7 @@ def import_timm() -> ModuleType:
         ModelError: Where it is not installed; it says how to install it.
     """
     try:
+        import_torchvision()  # timm imports it, too, and knows no help
         import timm
     except ModuleNotFoundError as error:
         raise ModelError(

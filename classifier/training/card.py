@@ -18,6 +18,11 @@ _FIGURES = {
     "validation_loss": "Loss",
 }
 
+_SAMPLING = {
+    "balanced": "both classes shown equally often",
+    "weighted": "both classes shown equally often, within each by the pictures' weights",
+}
+
 
 def render(config: TrainConfig, record: RunRecord, result: Result) -> str:
     """Write the card.
@@ -83,6 +88,8 @@ def _training(config: TrainConfig, result: Result) -> str:
             f"{result.epochs} of {training.epochs} epochs, {result.steps} steps",
             f"weights of epoch {result.kept_epoch}",
         ]
+        if training.sampling != "shuffle":
+            parts.insert(2, _SAMPLING[training.sampling])
     if training.epochs and training.ema_decay:
         parts.append(f"averaged with decay {training.ema_decay}")
     if config.model.get("head") == "svm":

@@ -177,7 +177,8 @@ class TrainingConfig(_Section):
         batch: Pictures of a batch at most; of each process with several devices.
         accumulate: Batches whose gradients make one step.
         seed: Of everything that is drawn.
-        sampling: `shuffle` shows each picture once an epoch, `balanced` both classes equally often.
+        sampling: `shuffle` shows each picture once an epoch, `balanced` both classes equally often,
+            `weighted` both classes equally often and within each its pictures as often as their weights say.
         ema_decay: Of an exponential moving average of the weights, which is then what is validated and kept;
             0: none.
         freezing: Which parts train from which epoch on, counted from 0, such as `head@0, late@2, early@5`;
@@ -199,7 +200,7 @@ class TrainingConfig(_Section):
     batch: Count = 64
     accumulate: Count = 1
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    sampling: Literal["shuffle", "balanced"] = "shuffle"
+    sampling: Literal["shuffle", "balanced", "weighted"] = "shuffle"
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     freezing: str = ""
     monitor: Monitor = "validation_loss"
@@ -265,7 +266,7 @@ class TrainConfig(_Section):
         if self.data.shapes == "buckets":
             if self.augment.crop_min_share < 1:
                 raise ValueError("augment.crop_min_share: buckets never crop")
-            if self.training.sampling == "balanced":
+            if self.training.sampling != "shuffle":
                 raise ValueError("training.sampling: with buckets use loss.class_weights instead")
         head = self.model.get("head", "linear")
         if not self.training.epochs and head != "svm":

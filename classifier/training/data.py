@@ -63,6 +63,7 @@ class Pictures(torch_data.Dataset[tuple[Tensor, int]]):
         self._paths = [dataset.path_of(item) for item in dataset.items]
         self._hashes = [item.sha256 for item in dataset.items]
         self.targets = tuple(dataset.target_of(item) for item in dataset.items)
+        self.weights = tuple(item.weight for item in dataset.items)
         if config.require_verified and "" in self._hashes:
             path = dataset.items[self._hashes.index("")].path
             message = f"{path} was never verified; run `dataset build`, or set data.require_verified = false"

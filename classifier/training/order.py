@@ -51,6 +51,8 @@ class Order:
         buckets: Bucket of each item; batches never mix them. None: all fit together.
         rank: Which of several processes this is.
         world: How many there are.
+        weights: With `balanced`, how often each item is shown in proportion to others of its class, over 0;
+            None: all equally often.
     """
 
     targets: tuple[int, ...]
@@ -60,6 +62,7 @@ class Order:
     buckets: tuple[int, ...] | None = None
     rank: int = 0
     world: int = 1
+    weights: tuple[float, ...] | None = None
 
     @property
     def batches(self) -> int:
@@ -98,6 +101,9 @@ class Order:
         parts = []
         for target, count in ((0, len(targets) // 2), (1, len(targets) - len(targets) // 2)):
             members = np.flatnonzero(targets == target)
+            if self.weights is not None:
+                parts.append(_by_weight(members, np.asarray(self.weights)[members], count, rng))
+                continue
             rounds = [rng.permutation(members) for _ in range(math.ceil(count / len(members)))]
             parts.append(np.concatenate(rounds)[:count])
         return rng.permutation(np.concatenate(parts))
@@ -162,6 +168,20 @@ def buckets_of(shapes: Sequence[Shape]) -> tuple[int, ...]:
 def seed_of(*parts: int) -> int:
     """One seed of several numbers, none of which makes up for another: 0 <= seed < 2**63."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1
+
+
+def _by_weight(
+    members: NDArray[np.int64], weights: NDArray[np.float64], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """A systematic sample: each member as often as its share of `count` says, rounded up or down by chance.
+
+    So no epoch misses what weighs much, and over many epochs the frequencies are the weights.
+    """
+    order = rng.permutation(len(members))
+    reached = np.cumsum(weights[order])
+    points = (np.arange(count) + rng.random()) * (reached[-1] / count)
+    places = np.searchsorted(reached, points, side="right")
+    return np.asarray(members[order[np.minimum(places, len(members) - 1)]])
 
 
 def _evenly(draws: list[Draw], batch: int) -> list[list[Draw]]:

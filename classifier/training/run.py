@@ -197,10 +197,11 @@ def _fit(parts: _Parts, trainer: pl.Trainer, network: nn.Module, checkpoint: Pat
         training.targets,
         config.training.batch,
         config.training.seed,
-        config.training.sampling == "balanced",
+        config.training.sampling != "shuffle",
         training.buckets,
         trainer.global_rank,
         trainer.world_size,
+        training.weights if config.training.sampling == "weighted" else None,
     )
     run = Run(network, config, order, _freezing(config))
     trainer.fit(

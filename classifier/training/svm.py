@@ -112,7 +112,7 @@ def fit_head(
             targets,
             groups=_groups(training),
             c=config.svm.c,
-            balanced="balanced" in (config.loss.class_weights, config.training.sampling),
+            balanced=config.loss.class_weights == "balanced" or config.training.sampling != "shuffle",
             folds=config.svm.folds,
             seed=config.training.seed,
         )

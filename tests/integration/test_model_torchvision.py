@@ -32,6 +32,11 @@ def test_the_installed_torchvision_imports_and_its_models_can_be_used() -> None:
     assert done.stdout.strip() == "torch.Size([1, 1000])", done.stderr
 
 
+def test_timm_imports_where_nothing_has_imported_torchvision_before() -> None:
+    done = _run("from classifier.models.trunks import import_timm; print(import_timm().__name__)")
+    assert done.stdout.strip() == "timm", done.stderr
+
+
 def test_a_healthy_torchvision_is_left_alone() -> None:
     done = _run(_FAKE.format(body="module.fine = True") + "print(import_torchvision().fine, defined)")
     assert done.stdout.strip() == "True []", done.stderr

@@ -38,6 +38,23 @@ def test_balanced_sampling_shows_both_classes_equally_often_and_no_picture_much_
     assert {shown[item] for item in range(15, 19)} == {2, 3}
 
 
+def test_weighted_sampling_keeps_the_classes_even_and_shows_each_picture_as_often_as_its_weight_says() -> (
+    None
+):
+    weights = (3.0, *(1.0,) * 14, *(1.0,) * 4)
+    order = Order(TARGETS, 4, 7, balanced=True, weights=weights)
+    shown: Counter[int] = Counter()
+    for epoch in range(200):
+        batches = list(order.epoch(epoch))
+        assert sum(TARGETS[draw.item] == 1 for batch in batches for draw in batch) == 10
+        counts = Counter(draw.item for batch in batches for draw in batch)
+        assert counts[0] in (1, 2)  # 9 draws, 3 of 17 shares: 1.6
+        shown += counts
+    assert list(order.epoch(5)) == list(order.epoch(5))
+    light = [shown[item] for item in range(1, 15)]
+    assert shown[0] / (sum(light) / len(light)) == pytest.approx(3, rel=0.05)
+
+
 def test_processes_share_an_epoch_and_see_equally_many_batches() -> None:
     shares = [list(Order(TARGETS, 4, 7, rank=rank, world=2).epoch(0)) for rank in range(2)]
     assert [len(share) for share in shares] == [3, 3]
