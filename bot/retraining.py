@@ -309,12 +309,23 @@ def evaluate(
     Raises:
         DatasetError: Where nothing is left to evaluate on.
     """
-    scored = [_scored(feedback.evaluation, name, request, cache_directory, on_step) for name in models]
+    one, other = (_scored(feedback.evaluation, name, request, cache_directory, on_step) for name in models)
+    return judge(feedback, one, other, threshold)
+
+
+def judge(
+    feedback: Feedback, old_scores: Mapping[str, float], new_scores: Mapping[str, float], threshold: float
+) -> tuple[Comparison, dict[str, Any]]:
+    """What `evaluate` returns, from scores by path; what a model could not score is missing there.
+
+    Raises:
+        DatasetError: Where nothing is left to evaluate on.
+    """
     items = feedback.evaluation.items
-    kept = [index for index, item in enumerate(items) if all(item.path in one for one in scored)]
+    kept = [i for i, item in enumerate(items) if item.path in old_scores and item.path in new_scores]
     if not kept:
         raise DatasetError("no picture of the evaluation split can be scored", feedback.evaluation.name)
-    old, new = (np.array([one[items[i].path] for i in kept]) for one in scored)
+    old, new = (np.array([one[items[i].path] for i in kept]) for one in (old_scores, new_scores))
     labels = np.array([float(feedback.evaluation.target_of(items[i])) for i in kept])
     disputed = np.array([feedback.disputed[i] for i in kept])
     probabilities = np.array([feedback.probabilities[i] for i in kept])
@@ -377,6 +388,7 @@ __all__ = [
     "Retrained",
     "evaluate",
     "from_weights",
+    "judge",
     "read_feedback",
     "retrain",
     "training_set",

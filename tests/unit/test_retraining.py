@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.retraining import read_feedback, training_set
+from bot.retraining import judge, read_feedback, training_set
 from classifier.datasets.values import Dataset, DatasetError, Item
 
 
@@ -79,3 +79,21 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: dict[str, Any], column: str) 
     with pytest.raises(DatasetError) as caught:
         read_feedback(export(tmp_path, {}, row))
     assert (caught.value.row, caught.value.column) == (2, column)
+
+
+def test_the_worst_way_to_count_what_is_disputed_is_what_a_promotion_looks_at(tmp_path: Path) -> None:
+    """The new model finds what the old one misses, and flags the disputed pictures, which may be harmless."""
+    rows = [
+        {"label": "nsfw" if n % 3 == 0 else "safe", "split": "test", "stratum": "all"} for n in range(90)
+    ] + [{"label": "disputed", "split": "test", "stratum": "all"} for _ in range(20)]
+    feedback = read_feedback(export(tmp_path, *rows))
+    explicit = {item.path: item.label == "nsfw" for item in feedback.evaluation.items}
+    old = {path: 0.9 if label and int(path[:-4]) % 2 else 0.1 for path, label in explicit.items()}
+    new = {path: 0.9 if label or int(path[:-4]) >= 90 else 0.1 for path, label in explicit.items()}
+    found, told = judge(feedback, old, new, 0.5)
+    assert found.f1.low > 0
+    assert told["disputed"] == 20
+    for name in ("f1", "recall", "recall_at_equal_load"):
+        assert told[name]["low"] <= told[name]["value"] <= told[name]["high"]
+    assert told["f1"]["low"] < told["f1_without_disputed"]["low"]
+    assert told["recall_at_equal_load"]["low"] < 0  # its first flags may all be the disputed ones
