@@ -45,6 +45,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "unauthorized": (401, "A valid bearer token is needed"),
     "forbidden": (403, "The token does not allow this"),
     "quota_exceeded": (429, "The quota of the token is used up"),
+    "access_unavailable": (503, "Nobody can tell at the moment who may ask"),
     # How the service is.
     "overloaded": (503, "Too much is waiting already"),
     "not_ready": (503, "The model has not passed its self-test"),
@@ -123,7 +124,11 @@ def of(error: Exception) -> Problem:
             return Problem(error.code, error.detail, error.status, error.retry_after_s)
         case AccessDenied():
             return Problem(
-                error.code, error.detail, error.status, error.retry_after_s, headers=_CHALLENGE[error.code]
+                error.code,
+                error.detail,
+                error.status,
+                error.retry_after_s,
+                headers=_CHALLENGE.get(error.code),
             )
         case DeadlineExceeded():
             return Problem(
@@ -145,7 +150,6 @@ EXPECTED: Final = (Problem, ClassifierError, SourceProblem, AccessDenied, Deadli
 _CHALLENGE: Final[Mapping[str, Mapping[str, str]]] = {
     "unauthorized": {"WWW-Authenticate": 'Bearer realm="classify"'},
     "forbidden": {"WWW-Authenticate": 'Bearer realm="classify", error="insufficient_scope"'},
-    "quota_exceeded": {},
 }
 
 
