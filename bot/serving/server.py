@@ -126,7 +126,8 @@ def serve(settings: Settings, taken: socket.socket, worker: int | None = None) -
         server = DrainingServer(
             _config(app, settings), service, wanted.drain_notice_s, follows_parent=worker is not None
         )
-        log.info("service_started", extra={"url": address(taken), "worker": worker, **service.desk.model})
+        told = {"url": address(taken), "worker": worker, "version": service.parts.model_version}
+        log.info("service_started", extra=told)
         server.run(sockets=[taken])
     log.info("service_stopped", extra={"worker": worker})
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_S = 0.2
 _RESTART_PAUSE_S = 2.0
-_YOUNG_S = 20.0
+_YOUNG_S = 60.0
 _LAST_RESORT_S = 10.0
 
 

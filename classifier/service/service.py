@@ -60,7 +60,9 @@ class Service:
                 await asyncio.sleep(_RETRY_SELF_TEST_S)
             else:
                 self.not_ready_because = None
-                log.info("service_ready", extra={"self_test_score": score, **self.desk.model})
+                model = self.desk.model
+                told = {"model": model["name"], "engine": model["engine"], "self_test_score": round(score, 6)}
+                log.info("service_ready", extra=told)
 
     def require_ready(self) -> None:
         """Score nothing with a model that was not tried.
