@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from bot.errors import ConfigError
-from bot.serving.settings import AccessSettings
+from bot.serving.settings import AccessSettings, ServeSettings
 from bot.settings_values import Bytes, Count, PositiveSeconds, Seconds, Section, Share
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -254,6 +254,7 @@ class Settings(BaseSettings):
     report: ReportSettings
     review: ReviewSettings
     monitoring: MonitoringSettings
+    serve: ServeSettings
     access: AccessSettings
     log: LogSettings
 
@@ -370,6 +371,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             "media": _absolute(settings.media, "directory"),
             "retention": _absolute(settings.retention, "directory"),
             "report": _absolute(settings.report, "directory"),
+            "serve": _absolute(settings.serve, "directory"),
             "sampling": _absolute(settings.sampling, "key_file"),
             "classifier": _absolute(settings.classifier, "cache_directory"),
         }
