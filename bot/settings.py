@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -86,6 +86,9 @@ class MediaSettings(Section):
     """What is downloaded and how politely."""
 
     allowed_hosts: tuple[str, ...] = Field(min_length=1, description="host or host:port, exact.")
+    private_networks: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="Not public, and allowed hosts may lie there all the same: 10.0.0.0/8."
+    )
     thumbnail_width_px: Count
     thumbnail_max_bytes: Bytes
     original_max_bytes: Bytes

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -18,11 +19,14 @@ from bot import preparing, shadowing
 from bot.errors import ConfigError
 from bot.scoring import Scorer
 from bot.serving.access import TokenAccess
+from bot.serving.fetching import WikiSources, open_sources
 from bot.settings import ROOT, Settings
 from classifier.service.app import create_app
 from classifier.service.parts import ServiceLimits, ServiceParts
 from classifier.values import Level
 from storage.engine import Database
+
+log = logging.getLogger(__name__)
 
 _VERSION_CHARACTERS = 12
 
@@ -39,6 +43,7 @@ def assembled(settings: Settings) -> Iterator[FastAPI]:
 
     Raises:
         ConfigError: The folder for bodies cannot be written.
+        ServiceDown: `media.directory` cannot be written.
         ModelError: The model cannot be loaded.
         StoreError: The database is away.
     """
@@ -47,10 +52,10 @@ def assembled(settings: Settings) -> Iterator[FastAPI]:
         database.migrate()
         scorer = _scorer(settings, database)
         try:
-            with _folder(settings.serve.directory) as folder:
+            with _folder(settings.serve.directory) as folder, _sources(settings) as sources:
                 access = TokenAccess(database, settings.access)
                 try:
-                    yield create_app(_parts(settings, scorer, access, folder), limits(settings))
+                    yield create_app(_parts(settings, scorer, access, sources, folder), limits(settings))
                 finally:
                     access.close()
         finally:
@@ -103,7 +108,9 @@ def _scorer(settings: Settings, database: Database) -> Scorer:
     )
 
 
-def _parts(settings: Settings, scorer: Scorer, access: TokenAccess, folder: Path) -> ServiceParts:
+def _parts(
+    settings: Settings, scorer: Scorer, access: TokenAccess, sources: WikiSources | None, folder: Path
+) -> ServiceParts:
     return ServiceParts(
         decoder=scorer.pool,
         batcher=scorer.batcher,
@@ -113,7 +120,20 @@ def _parts(settings: Settings, scorer: Scorer, access: TokenAccess, folder: Path
         directory=folder,
         stop_early=scorer.stop_early,
         access=access,
+        sources=sources,
     )
+
+
+@contextmanager
+def _sources(settings: Settings) -> Iterator[WikiSources | None]:
+    """What fetches files that are only named; nothing does without a contact, which Wikimedia demands."""
+    if not settings.identity.contact.strip():
+        log.warning("sources_not_offered", extra={"setting": "identity.contact"})
+        yield None
+        return
+    wanted = settings.serve
+    with open_sources(settings, max_bytes=wanted.file_bytes, processes=wanted.workers) as sources:
+        yield sources
 
 
 @contextmanager
