@@ -27,6 +27,7 @@ from bot.commands import (
     retrain,
     search,
     suspicious,
+    tokens,
     training,
 )
 from bot.commands.edges import (
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(tokens.app, name="tokens")
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Feedback": (metrics.metrics, export.export, purge.purge, retrain.retrain),
     "Laboratory": (

@@ -47,7 +47,7 @@ def test_a_database_before_and_after_migration_answers_a_probe(tmp_path: Path) -
     database = empty(tmp_path)
     assert database.probe().endswith("no tables yet, writable")
     database.migrate()
-    assert database.probe().endswith("schema 0004, writable")
+    assert database.probe().endswith("schema 0005, writable")
     database.close()
 
 
