@@ -231,6 +231,12 @@ class MonitoringSettings(Section):
     unhealthy_after_s: PositiveSeconds = Field(description="Stream silence that makes /healthz fail.")
 
 
+class ConsoleSettings(Section):
+    """The operator's console."""
+
+    key_file: Path = Field(description="The secret that signs its sessions; made where it is missing.")
+
+
 class LogSettings(Section):
     """How the log is written."""
 
@@ -260,6 +266,7 @@ class Settings(BaseSettings):
     report: ReportSettings
     review: ReviewSettings
     monitoring: MonitoringSettings
+    console: ConsoleSettings
     log: LogSettings
 
     @classmethod
@@ -376,6 +383,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             "retention": _absolute(settings.retention, "directory"),
             "report": _absolute(settings.report, "directory"),
             "sampling": _absolute(settings.sampling, "key_file"),
+            "console": _absolute(settings.console, "key_file"),
             "classifier": _absolute(settings.classifier, "cache_directory"),
         }
     )

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from bot.review.verdict_values import canonical_name
+from classifier.service.access import Access
 from storage import api_tokens
 from storage.api_tokens import ApiToken, Scope
 from storage.engine import Database
@@ -30,7 +31,11 @@ class Holders(Protocol):
     """Looks tokens up."""
 
     def by_secret(self, secret: str) -> Holder | None:
-        """Whoever has this token; None where it is unknown, ended, or not for the console."""
+        """Whoever has this token; None where it is unknown, ended, or not for the console.
+
+        Raises:
+            AccessDenied: Likewise, with the reason.
+        """
         ...
 
     def by_id(self, token_id: int) -> Holder | None:
@@ -43,24 +48,26 @@ class StoredHolders:
 
     Args:
         database: The store.
+        access: The door of the whole service, which decides whose token opens the console.
         clock: Tells the present.
     """
 
     def __init__(
-        self, database: Database, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, database: Database, access: Access, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._database = database
+        self._access = access
         self._clock = clock
 
     def by_secret(self, secret: str) -> Holder | None:
-        """As `Holders`; notes that the token was used."""
+        """As `Holders`.
+
+        Raises:
+            AccessDenied: Where the service's door refuses it.
+        """
+        self._access.admit(secret, scope=Scope.CONSOLE, cost=0)
         with self._database.read() as tx:
-            token = api_tokens.find(tx, secret)
-        holder = self._holder(token)
-        if holder is not None:
-            with self._database.transaction() as tx:
-                api_tokens.note_use(tx, holder.token_id, self._clock())
-        return holder
+            return self._holder(api_tokens.find(tx, secret))
 
     def by_id(self, token_id: int) -> Holder | None:
         """As `Holders`."""
