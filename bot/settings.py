@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +19,8 @@ from pydantic_settings import (
 )
 
 from bot.errors import ConfigError
+from bot.serving.settings import AccessSettings
+from bot.settings_values import Bytes, Count, PositiveSeconds, Seconds, Section, Share
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_CONFIG = ROOT / "config" / "default.toml"
@@ -26,18 +28,7 @@ ENV_PREFIX = "COMMONSBOT_"
 TEST_PREFIX = "COMMONSBOT_TEST_"
 """The test suite's own variables; no setting begins like this."""
 
-Seconds = Annotated[float, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
-Bytes = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-_SectionT = TypeVar("_SectionT", bound="Section")
-
-
-class Section(BaseModel):
-    """A table of the configuration: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_SectionT = TypeVar("_SectionT", bound=Section)
 
 
 class WikiSettings(Section):
@@ -266,6 +257,7 @@ class Settings(BaseSettings):
     report: ReportSettings
     review: ReviewSettings
     monitoring: MonitoringSettings
+    access: AccessSettings
     console: ConsoleSettings
     log: LogSettings
 

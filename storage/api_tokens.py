@@ -8,6 +8,7 @@ salt is needed: no two secrets are equal, and no table of their hashes can be pr
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ USAGE_KEPT: Final = timedelta(days=90)
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 _RANDOM_BYTES: Final = 32
+_SECRET: Final = re.compile(PREFIX + "[A-Za-z0-9_-]{43}")
 
 
 class Scope(StrEnum):
@@ -51,8 +53,8 @@ class ApiToken:
         expires_at: From when on it is refused; None: never.
         revoked_at: Since when it is refused; None: it is not.
         last_used_at: The last use, to within a minute.
-        per_minute: Files a minute at most; None: as many as the service can do.
-        per_day: Files a day of UTC at most; None: no limit.
+        per_minute: Files a minute at most; None: what the settings say of tokens that name nothing.
+        per_day: Files a day of UTC at most; None: likewise.
     """
 
     id: int
@@ -104,8 +106,8 @@ def add(
         now: The present.
         note: What it is for.
         expires_at: When it ends; None: never.
-        per_minute: Files a minute at most; None: no limit.
-        per_day: Files a day of UTC at most; None: no limit.
+        per_minute: Files a minute at most; None: what the settings say.
+        per_day: Files a day of UTC at most; None: likewise.
 
     Returns:
         The token and its secret.
@@ -129,6 +131,11 @@ def add(
     tx.add(row)
     tx.flush()
     return IssuedToken(_token(row), secret)
+
+
+def looks_like_one(secret: str) -> bool:
+    """Whether this may be a secret of ours: what is not need not be looked up."""
+    return _SECRET.fullmatch(secret) is not None
 
 
 def find(tx: Session, secret: str) -> ApiToken | None:
@@ -299,6 +306,7 @@ __all__ = [
     "find",
     "give_back",
     "listed",
+    "looks_like_one",
     "note_use",
     "revoke",
     "take",

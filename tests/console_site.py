@@ -1,4 +1,4 @@
-"""The console as a client sees it: a filled store, tokens, and the app below `/console`, in process or served."""
+"""The console as a client sees it: a filled store, tokens, and the app below `/console`."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""A store with two months of made-up uploads for the console's tests and pictures; everything in it is harmless.
+"""A store with two months of made-up uploads for the console's tests and pictures; all of it is harmless.
 
 Rows go in by bulk inserts and in the shape the real doors give them; pictures are drawn discs and stripes.
 """
@@ -39,7 +39,13 @@ LAST_DAY = 260
 THRESHOLD = 0.8
 FIRST_LOG_ID = 330_000_000
 HOSTILE = '<script>alert("x")</script>\u202e{{7*7}}"onmouseover=alert(1)'
-SUBJECTS = ("Harbour at dusk", "Marble statue, north side", "Beach volleyball final", "Map of the old town", "Red disc")
+SUBJECTS = (
+    "Harbour at dusk",
+    "Marble statue, north side",
+    "Beach volleyball final",
+    "Map of the old town",
+    "Red disc",
+)
 ENDINGS = ("jpg", "jpg", "png", "webm", "pdf", "svg")
 ACCOUNTS = ("Ann", "Boris", "Chidi")
 
@@ -201,12 +207,14 @@ def _classification(
     if moves:
         worst = chance.randrange(4, 40)
         frames = [
-            {"score": score * (0.98 ** abs(t - worst)) * (1 if t == worst else 0.9), "at_s": t * 1.0, "page": None}
+            {
+                "score": score * (0.98 ** abs(t - worst)) * (1 if t == worst else 0.9),
+                "at_s": t * 1.0,
+                "page": None,
+            }
             for t in range(45)
         ]
-    decides = not any(
-        row["upload_id"] == number for row in rows.by_table.get(ClassificationRow, [])[-1:]
-    )
+    decides = not any(row["upload_id"] == number for row in rows.by_table.get(ClassificationRow, [])[-1:])
     rows.add(
         ClassificationRow,
         id=2 * number + (not decides),
@@ -218,7 +226,12 @@ def _classification(
         worst=max(frames, key=lambda one: float(one["score"])),
         frame_count=len(frames),
         frames=frames,
-        rendition={"url": "https://upload.wikimedia.org/x.jpg", "kind": "thumbnail", "width_px": 330, "bytes": 41_200},
+        rendition={
+            "url": "https://upload.wikimedia.org/x.jpg",
+            "kind": "thumbnail",
+            "width_px": 330,
+            "bytes": 41_200,
+        },
         decoder="pyav" if moves else "simplejpeg",
         timings_s={"locate": 0.12, "download": 0.3, "decode": 0.02, "classify": 0.1, "total": 0.6},
         coverage={"mode": "exact", "duration_s": 46.0} if moves else None,
@@ -238,7 +251,7 @@ def _item(
     explicit: bool,
     chance: random.Random,
 ) -> None:
-    says = [code for code in (_code(explicit, chance), _code(explicit, chance))]
+    says = [_code(explicit, chance), _code(explicit, chance)]
     said = says[: 0 if now - when < timedelta(days=1) else 2 if chance.random() < 0.15 else 1]
     states = {0: "open", 1: "closed"}
     rows.add(

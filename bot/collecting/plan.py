@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bot.errors import ConfigError
-from bot.settings import Section
+from bot.settings_values import Section
 from classifier.datasets.values import DEFAULT_CLASSES
 
 DEFAULT_LIMIT = 1000

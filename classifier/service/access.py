@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 Scope = Literal["classify", "console", "review"]
-AccessCode = Literal["unauthorized", "forbidden", "quota_exceeded"]
+AccessCode = Literal["unauthorized", "forbidden", "quota_exceeded", "access_unavailable"]
 ALL_SCOPES: Final[frozenset[str]] = frozenset({"classify", "console", "review"})
 
 
@@ -25,8 +25,8 @@ class AccessDenied(Exception):
     """The caller is not let in.
 
     Args:
-        status: HTTP status: 401, 403 or 429.
-        code: `unauthorized`, `forbidden` or `quota_exceeded`.
+        status: HTTP status: 401, 403, 429, or 503 where nobody can tell at the moment.
+        code: `unauthorized`, `forbidden`, `quota_exceeded` or `access_unavailable`.
         detail: One sentence for the caller; holds nothing of the token.
         retry_after_s: When to come again, in seconds, where that helps.
     """
