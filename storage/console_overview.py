@@ -136,6 +136,12 @@ class LoggedGap:
     done_at: datetime | None
     found_missing: int
 
+    @property
+    def read_share(self) -> float:
+        """Which share of it is read, 0 to 1."""
+        length = (self.end - self.start).total_seconds()
+        return min(1.0, max(0.0, (self.read_to - self.start).total_seconds() / length)) if length else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class HourCount:
@@ -340,6 +346,7 @@ def _reconciliations(tx: Session) -> list[Reconciliation]:
 
 
 __all__ = [
+    "WINDOWS",
     "Activity",
     "HourCount",
     "LoggedGap",

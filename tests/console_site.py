@@ -73,7 +73,7 @@ def form_token(page: str) -> str:
 
 @contextmanager
 def console_site(
-    folder: Path, *, now: datetime | None = None, pictures: int = 40, filled: bool = True, **review: Any
+    folder: Path, *, now: datetime | None = None, pictures: int = 90, filled: bool = True, **review: Any
 ) -> Iterator[ConsoleSite]:
     """Make a console.
 

@@ -84,20 +84,21 @@ def keep_picture(folder: Path, content: bytes) -> str:
     return sha256
 
 
-def fill(database: Database, folder: Path, now: datetime, *, pictures: int = 40, seed: int = 8) -> None:
+def fill(database: Database, folder: Path, now: datetime, *, pictures: int = 90, seed: int = 8) -> None:
     """Fill an empty store.
 
     Args:
         database: Where.
         folder: Of the kept pictures.
         now: The present of the story.
-        pictures: Of how many of the newest items one is kept.
+        pictures: Of how many items one is kept.
         seed: Of all that is drawn.
     """
     chance = random.Random(seed)
     names = ("open_nsfw", "better", "watcher")
     with database.transaction() as tx:
         versions = [models.register(tx, model_version(name), now) for name in names]
+        models.register(tx, model_version("better"), now + timedelta(seconds=1))
     rows = _Rows()
     for number, at in enumerate(_times(now, chance), 1):
         _upload(rows, number, at, now, versions, chance)
@@ -111,7 +112,7 @@ def fill(database: Database, folder: Path, now: datetime, *, pictures: int = 40,
 
 def _times(now: datetime, chance: random.Random) -> list[datetime]:
     steady = [now - timedelta(days=DAYS) * (1 - n / (DAYS * A_DAY)) for n in range(DAYS * A_DAY)]
-    today = [now - timedelta(seconds=20 + 86_000 * chance.random() ** 0.8) for _ in range(LAST_DAY)]
+    today = [now - timedelta(seconds=20 + 86_000 * chance.random() ** 2) for _ in range(LAST_DAY)]
     return sorted([*steady, *today])
 
 
@@ -252,7 +253,10 @@ def _item(
     chance: random.Random,
 ) -> None:
     says = [_code(explicit, chance), _code(explicit, chance)]
-    said = says[: 0 if now - when < timedelta(days=1) else 2 if chance.random() < 0.15 else 1]
+    second = chance.random() < (0.4 if now - when < timedelta(days=8) else 0.1)
+    said = says[: 0 if now - when < timedelta(days=1) else 1 + second]
+    if now - when > timedelta(days=8):
+        said = said[:1] * len(said)  # what is disputed is looked at again within a week
     states = {0: "open", 1: "closed"}
     rows.add(
         ReviewItemRow,
@@ -265,10 +269,10 @@ def _item(
         state=states.get(len(set(said)), "disputed"),
         created_at=when,
         uploader=f"Uploader {number % 97}",
-        state_changed_at=when + timedelta(hours=3) if said else None,
+        state_changed_at=when + timedelta(hours=4) if said else None,
     )
     for turn, code in enumerate(said):
-        given = when + timedelta(hours=2 + turn + 4 * chance.random())
+        given = when + timedelta(hours=4 + turn * 0.5)
         rows.add(
             VerdictRow,
             review_item_id=number,
@@ -358,9 +362,10 @@ def _around(rows: _Rows, now: datetime) -> None:
 
 
 def _keep(rows: _Rows, folder: Path, now: datetime, pictures: int) -> None:
-    """Pictures of the newest items, and the removals of some older ones."""
+    """Pictures of the undecided items and of the newest others, and the removals of some older ones."""
     items = rows.by_table[ReviewItemRow]
-    for item in items[-pictures:] if pictures else []:
+    wanted = sorted(items, key=lambda item: (item["state"] == "closed", -item["id"]))
+    for item in wanted[:pictures]:
         content = drawn_picture(item["id"])
         rows.add(
             KeptCopyRow,

@@ -107,8 +107,7 @@ def scores_chart(steps: Sequence["ScoreStep"], model: str) -> str:
             for (index, edge), colour in zip(enumerate(EDGES), plotting.SHADES, strict=True)
         ]
         plotting.lines(axes, middles, series)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:g} %")
+        plotting.log_shares(axes)
         axes.set_ylabel("share of the scores")
         plotting.dates(axes)
         plotting.legend(axes, 5)
@@ -118,7 +117,7 @@ def scores_chart(steps: Sequence["ScoreStep"], model: str) -> str:
         f"Scores of {model} over time",
         f"{total} scores; for each step of time the share that reaches {_listed(EDGES)}.",
         drawer,
-        (7.6, 3.4),
+        (9.6, 3.4),
     )
 
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from bot.console.visits import Visit
 from bot.console.words import duration
-from storage.console_overview import HourCount, Overview, hourly, overview
+from storage.console_overview import WINDOWS, HourCount, Overview, hourly, overview
 
 Mood = Literal["good", "watch", "bad"]
 
@@ -42,6 +42,7 @@ def show(_request: Request, visit: Visit) -> Response:
         "found": found,
         "lights": [daemon_light(found), stream_light(found, silent_after_s), queue_light(found)],
         "hours": hours(visit),
+        "names": dict(zip(WINDOWS, ("5 minutes", "hour", "day"), strict=True)),
     }
     return visit.page("overview", "Overview", values)
 

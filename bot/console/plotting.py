@@ -62,7 +62,7 @@ _LOCK: Final = threading.Lock()
 Drawer = Callable[[Axes], None]
 
 
-def draw(title: str, description: str, drawer: Drawer, size_in: tuple[float, float] = (7.6, 3.0)) -> str:
+def draw(title: str, description: str, drawer: Drawer, size_in: tuple[float, float] = (9.6, 3.0)) -> str:
     """Draw one chart.
 
     Args:
@@ -121,6 +121,16 @@ def dates(axes: Axes) -> None:
 def shares(axes: Axes) -> None:
     """Write the vertical axis as per cent from 0 to 100."""
     axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:g} %")
+
+
+def log_shares(axes: Axes) -> None:
+    """Write the vertical axis as per cent, equal ratios equally far apart."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    marks = [mark * 10.0**power for power in range(-6, 1) for mark in (1, 2, 5)]
+    axes.set_yticks([mark for mark in marks if low <= mark <= high])
+    axes.set_yticks([], minor=True)
     axes.yaxis.set_major_formatter(lambda share, _: f"{share * 100:g} %")
 
 
@@ -211,5 +221,6 @@ __all__ = [
     "draw",
     "legend",
     "lines",
+    "log_shares",
     "shares",
 ]

@@ -70,7 +70,9 @@ class Sessions:
             The session; None where it was not made here, has ended, or was logged out.
         """
         body, _, signature = (cookie or "").rpartition(".")
-        if not hmac.compare_digest(self._signature("session", body), signature.encode().decode("latin-1")):
+        if not hmac.compare_digest(
+            self._signature("session", body).encode(), signature.encode("utf-8", "replace")
+        ):
             return None
         _version, token_id, ends, nonce = body.split(".")
         session = Session(int(token_id), nonce, datetime.fromtimestamp(int(ends), UTC))
