@@ -225,6 +225,12 @@ class MonitoringSettings(Section):
     unhealthy_after_s: PositiveSeconds = Field(description="Stream silence that makes /healthz fail.")
 
 
+class ConsoleSettings(Section):
+    """The operator's console."""
+
+    key_file: Path = Field(description="The secret that signs its sessions; made where it is missing.")
+
+
 class LogSettings(Section):
     """How the log is written."""
 
@@ -256,6 +262,7 @@ class Settings(BaseSettings):
     monitoring: MonitoringSettings
     serve: ServeSettings
     access: AccessSettings
+    console: ConsoleSettings
     log: LogSettings
 
     @classmethod
@@ -373,6 +380,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             "report": _absolute(settings.report, "directory"),
             "serve": _absolute(settings.serve, "directory"),
             "sampling": _absolute(settings.sampling, "key_file"),
+            "console": _absolute(settings.console, "key_file"),
             "classifier": _absolute(settings.classifier, "cache_directory"),
         }
     )

@@ -157,6 +157,12 @@ def find(tx: Session, secret: str) -> ApiToken | None:
     return _token(row)
 
 
+def by_id(tx: Session, token_id: int) -> ApiToken | None:
+    """The token with this row id, which may be expired or revoked; None where there is none."""
+    row = tx.get(ApiTokenRow, token_id)
+    return None if row is None else _token(row)
+
+
 def listed(tx: Session) -> list[ApiToken]:
     """All tokens, the revoked and expired ones too, the oldest first."""
     return [_token(row) for row in tx.scalars(select(ApiTokenRow).order_by(ApiTokenRow.id))]
@@ -296,6 +302,7 @@ __all__ = [
     "IssuedToken",
     "Scope",
     "add",
+    "by_id",
     "find",
     "give_back",
     "listed",

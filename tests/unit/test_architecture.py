@@ -25,7 +25,11 @@ OWNERS = {
     "lightning": ("classifier/training/trainer.py",),
     "timm": ("classifier/models/trunks.py",),
     "huggingface_hub": ("classifier/peers/hub.py",),
-    "matplotlib": ("classifier/evaluation/plots.py", "classifier/evaluation/comparison_plots.py"),
+    "matplotlib": (
+        "classifier/evaluation/plots.py",
+        "classifier/evaluation/comparison_plots.py",
+        "bot/console/plotting.py",
+    ),
     "captum": ("classifier/evaluation/explain.py",),
     "cleanlab": ("classifier/evaluation/suspicious.py",),
     "optuna": ("classifier/training/search/",),
