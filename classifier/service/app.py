@@ -54,9 +54,10 @@ def create_app(parts: ServiceParts, limits: ServiceLimits) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        trying = asyncio.create_task(service.become_ready())
+        running = [asyncio.create_task(one) for one in (service.become_ready(), service.memory.watch())]
         yield
-        trying.cancel()
+        for task in running:
+            task.cancel()
         service.desk.close()
 
     # The pages of documentation that FastAPI brings load scripts from elsewhere.
