@@ -1,4 +1,4 @@
-"""The prediction API put together from the settings: the active model, tokens, and what it fetches."""
+"""The prediction API and the console put together from the settings: model, tokens, what is fetched."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +16,7 @@ import psutil
 from fastapi import FastAPI
 
 from bot import preparing, shadowing
+from bot.console.assembly import console_app
 from bot.errors import ConfigError
 from bot.scoring import Scorer
 from bot.serving.access import TokenAccess
@@ -55,7 +56,9 @@ def assembled(settings: Settings) -> Iterator[FastAPI]:
             with _folder(settings.serve.directory) as folder, _sources(settings) as sources:
                 access = TokenAccess(database, settings.access)
                 try:
-                    yield create_app(_parts(settings, scorer, access, sources, folder), limits(settings))
+                    parts = _parts(settings, scorer, access, sources, folder)
+                    console = console_app(settings, database, access)
+                    yield create_app(replace(parts, mounts={"/console": console}), limits(settings))
                 finally:
                     access.close()
         finally:

@@ -12,7 +12,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from classifier.service import batch, classify, kserve, open_inference, operations, problems
-from classifier.service.documenting import components
+from classifier.service.documenting import components, without_null
+from classifier.service.documenting import problems as problem_responses
 from classifier.service.observing import NOBODY_WAITS, Observing
 from classifier.service.parts import ServiceLimits, ServiceParts
 from classifier.service.problems import EXPECTED, Problem
@@ -127,6 +128,7 @@ def _document(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = made()
+            without_null(document)
             known = document.setdefault("components", {})
             shapes = (TitleRequest, UrlRequest, BatchRequest, PredictRequest, InferRequest, ProblemDetails)
             known["schemas"] = components(shapes) | known.get("schemas", {})
@@ -135,11 +137,22 @@ def _document(app: FastAPI) -> None:
                 "scheme": "bearer",
                 "description": "Only where the operator wants tokens.",
             }
+            _correct(document)
             known["securitySchemes"] = {"bearer": bearer}
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _correct(document: dict[str, Any]) -> None:
+    """FastAPI believes that it answers invalid parameters itself, in a shape of its own."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                operation["responses"]["422"] = problem_responses("invalid_request")[422]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 __all__ = ["create_app"]

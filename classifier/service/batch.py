@@ -69,7 +69,7 @@ async def _named(request: Request, service: Service, asked: Asked) -> Response:
     await service.admit(request, "classify", len(items))
     service.desk.admission.check(lanes(service, len(items)))
     work: list[Item] = [
-        partial(service.desk.file, opener(service, item, deadline), wanted, deadline, admitted=True)
+        partial(service.desk.named, opener(service, item, deadline), wanted, deadline, admitted=True)
         for item in items
     ]
     results = await while_connected(request, deadline, each(service, work))

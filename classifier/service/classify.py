@@ -69,7 +69,7 @@ async def classify(request: Request, asked: AskedFor, if_none_match: IfNoneMatch
     kind = media_type(request)
     if kind == JSON:
         named = await read_json(request, service, asked.deadline, NamedFile)
-        work = service.desk.file(opener(service, named, asked.deadline), asked.wanted, asked.deadline)
+        work = service.desk.named(opener(service, named, asked.deadline), asked.wanted, asked.deadline)
         scored = await while_connected(request, asked.deadline, work)
         return _answer(service, scored, asked.wanted, if_none_match)
     upload = await _upload(request, service, asked, kind)

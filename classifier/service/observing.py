@@ -95,13 +95,10 @@ def _request_id(scope: Scope) -> str:
 
 
 def _template(scope: Scope) -> str:
-    """The route's template, or whatever cannot be chosen by a caller."""
-    route = scope.get("route")
-    path = getattr(route, "path", None)
-    if isinstance(path, str):
-        return path
-    mounted = scope.get("root_path", "")
-    return str(mounted) if mounted and "app" in scope and route is None else "unmatched"
+    """The template below its application's path; nothing that a caller can choose."""
+    path = getattr(scope.get("route"), "path", None)
+    mounted = str(scope.get("root_path", "")) if "app_root_path" in scope else ""
+    return mounted + path if isinstance(path, str) else mounted or "unmatched"
 
 
 def _method(scope: Scope) -> str:

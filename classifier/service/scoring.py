@@ -38,6 +38,8 @@ class ScoringDesk:
     def __init__(self, parts: ServiceParts, limits: ServiceLimits) -> None:
         self._parts = parts
         self.admission = Admission(limits.running, limits.waiting, limits.retry_after_s)
+        # Whoever waits for a slow host must not keep files from the workers that are here already.
+        self.fetching = Admission(max(1, limits.running // 2), limits.waiting, limits.retry_after_s)
         self.cache = ResultCache(limits.cache_entries)
         self.model = maker(parts.batcher.classifier, parts.model_version)
         self._threads = ThreadPoolExecutor(limits.running, thread_name_prefix="score")
@@ -82,6 +84,29 @@ class ScoringDesk:
         if upload.size and (known := self.remembered(upload.sha256, wanted)) is not None:
             return known
         return await self.file(upload.opened, wanted, deadline, admitted=admitted)
+
+    async def named(
+        self, opener: Opener, wanted: Wanted, deadline: Deadline, *, admitted: bool = False
+    ) -> Scored:
+        """Score a file that has to be fetched; only half of all turns may be spent on those.
+
+        Args:
+            opener: Fetches it.
+            wanted: What is asked.
+            deadline: Of the request.
+            admitted: See `Admission.enter`.
+
+        Returns:
+            Its score.
+
+        Raises:
+            Exception: As `file`.
+        """
+        await self.fetching.enter(deadline, admitted=admitted)
+        try:
+            return await self.file(opener, wanted, deadline, admitted=True)
+        finally:
+            self.fetching.leave()
 
     async def file(
         self, opener: Opener, wanted: Wanted, deadline: Deadline, *, admitted: bool = False

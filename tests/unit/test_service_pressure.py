@@ -111,7 +111,8 @@ def test_a_client_that_leaves_frees_the_worker(site: Site) -> None:
 
 
 def head(length: int, kind: str = "image/png", path: str = "/v1/classify") -> bytes:
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode()
+    lines = (f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {kind}", f"Content-Length: {length}", "", "")
+    return "\r\n".join(lines).encode()
 
 
 def answer_of(connection: socket.socket) -> tuple[int, dict[str, Any]]:
