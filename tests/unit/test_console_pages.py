@@ -1,4 +1,4 @@
-"""The console's pages through a client: what they tell, their charts, and that all that users made is escaped."""
+"""The console's pages through a client: what they tell, their charts, and the escaping of what users made."""
 
 import re
 import threading
