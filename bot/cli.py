@@ -26,6 +26,7 @@ from bot.commands import (
     purge,
     retrain,
     search,
+    serve,
     suspicious,
     tokens,
     training,
@@ -59,6 +60,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(tokens.app, name="tokens")
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Other programs": (serve.serve,),
     "Feedback": (metrics.metrics, export.export, purge.purge, retrain.retrain),
     "Laboratory": (
         training.train,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from bot.errors import ConfigError
-from bot.serving.settings import AccessSettings
+from bot.serving.settings import AccessSettings, ServeSettings
 from bot.settings_values import Bytes, Count, PositiveSeconds, Seconds, Section, Share
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +86,9 @@ class MediaSettings(Section):
     """What is downloaded and how politely."""
 
     allowed_hosts: tuple[str, ...] = Field(min_length=1, description="host or host:port, exact.")
+    private_networks: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="Not public, and allowed hosts may lie there all the same: 10.0.0.0/8."
+    )
     thumbnail_width_px: Count
     thumbnail_max_bytes: Bytes
     original_max_bytes: Bytes
@@ -257,6 +260,7 @@ class Settings(BaseSettings):
     report: ReportSettings
     review: ReviewSettings
     monitoring: MonitoringSettings
+    serve: ServeSettings
     access: AccessSettings
     console: ConsoleSettings
     log: LogSettings
@@ -374,6 +378,7 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             "media": _absolute(settings.media, "directory"),
             "retention": _absolute(settings.retention, "directory"),
             "report": _absolute(settings.report, "directory"),
+            "serve": _absolute(settings.serve, "directory"),
             "sampling": _absolute(settings.sampling, "key_file"),
             "console": _absolute(settings.console, "key_file"),
             "classifier": _absolute(settings.classifier, "cache_directory"),

@@ -27,6 +27,11 @@ class Deadline:
         """Seconds left; 0 once the time is over or the request was given up."""
         return 0.0 if self._cancelled else max(self._until_s - time.monotonic(), 0.0)
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the request was given up."""
+        return self._cancelled
+
     def check(self) -> None:
         """Go on only while somebody waits.
 

@@ -27,6 +27,8 @@ class ServiceLimits:
         instance_bytes: Size of each of them, decoded, at most.
         running: Files that are fetched, decoded or scored at once.
         waiting: Files that wait for that at most; beyond it, requests are shed.
+        spool_bytes: What all bodies together may have on the disk.
+        lanes: Files of one batch that may be worked on, or wait for that, at once.
         uploads: Requests whose bodies are being received at once; beyond it, requests are shed.
         retry_after_s: What shed requests are told.
         request_s: A request's time at most, from its head to its answer; callers may ask for less.
@@ -43,7 +45,9 @@ class ServiceLimits:
     instance_bytes: int = 4 * MIB
     running: int = 16
     waiting: int = 256
-    uploads: int = 512
+    spool_bytes: int = 4096 * MIB
+    lanes: int = 8
+    uploads: int = 128
     retry_after_s: float = 1.0
     request_s: float = 60.0
     body_idle_s: float = 10.0
@@ -64,6 +68,8 @@ class ServiceParts:
         model_version: What changes whenever scores do, such as a hash over weights, engine and decoding; it
             names the version in answers, and keys the cache.
         directory: Where bodies are kept while they are worked on; on a disk, and nobody else's.
+        stop_early: Whether a film is left at its first frame over the threshold, unless all frames are
+            asked for.
         access: Whom it lets in.
         sources: Fetches what is only named; None: that is not offered.
         mounts: Other applications by path, such as `/console`.
@@ -75,6 +81,7 @@ class ServiceParts:
     level: Level
     model_version: str
     directory: Path
+    stop_early: bool = True
     access: Access = field(default_factory=OpenAccess)
     sources: Sources | None = None
     mounts: Mapping[str, ASGIApp] = field(default_factory=dict)
