@@ -48,6 +48,8 @@ STAGES: Mapping[str, tuple[str, ...]] = {
         "bot/media/download.py",
         "bot/media/transfer.py",
         "bot/media/ranges.py",
+        "bot/media/connections.py",
+        "bot/media/address_gate.py",
         "bot/media/watchdog.py",
         "bot/media/rate.py",
     ),

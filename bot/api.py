@@ -22,7 +22,8 @@ import requests
 
 from bot.backoff import jittered, parse_retry_after
 from bot.errors import BotError, ServiceDown
-from bot.media.watchdog import Watch, WatchedAdapter
+from bot.media.connections import WatchedAdapter
+from bot.media.watchdog import Watch
 from bot.session import PlainSession
 from bot.settings import ApiSettings
 

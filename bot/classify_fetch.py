@@ -1,32 +1,23 @@
 """Bring files of the wiki here for `classify`, with the daemon's own locator and downloader and their limits.
 
 Large videos are read as far as they are looked at, as the daemon does. Files lie in a folder of this process
-alone, so that a daemon that starts meanwhile does not sweep them away, and are deleted as soon as they are
-scored. What a killed process left is removed by the next one.
+alone (`bot.media.on_demand`), and are deleted as soon as they are scored.
 """
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Final
 
-from filelock import FileLock, Timeout
-
 from bot.api import Api
-from bot.errors import BotError, RetryLater, ServiceDown
+from bot.errors import BotError, ServiceDown
 from bot.media.download import Downloader
 from bot.media.locate import Locator
+from bot.media.on_demand import locate_now, private_folder
 from bot.settings import Settings
 from bot.upload import Downloaded, Rendition
-from storage.values import ClaimedUpload, Upload, UploadAction
 
 _PREFIX: Final = "classify-"
-_LOCK: Final = ".lock"
 _LEAVE_S: Final = 30.0
 """How long files that are still being fetched are waited for: once told to stop, they end within seconds."""
 
@@ -46,7 +37,7 @@ class TitleFetcher:
         self._settings = settings
         self._user_agent = settings.user_agent
         self._stop = stop
-        self._renditions: dict[str, Rendition | BotError] = {}
+        self._renditions: Mapping[str, Rendition | BotError] = {}
         self._downloader: Downloader | None = None
         self._changed = threading.Condition()
         self._fetching = 0
@@ -64,44 +55,16 @@ class TitleFetcher:
         settings = self._settings
         api = Api(settings.api, settings.wiki.api_url, self._user_agent, self._stop)
         locator = Locator(api, settings.media, settings.api.batch_titles)
-        now = datetime.now(UTC)
-        unique = list(dict.fromkeys(titles))
-        # What the locator wants to know of an upload; without a SHA-1, the current version is meant.
-        claimed = [
-            ClaimedUpload(
-                number,
-                Upload(settings.wiki.id, number, UploadAction.UPLOAD, title, None, None, None, now),
-                title,
-                0,
-                "",
-                now,
-            )
-            for number, title in enumerate(unique)
-        ]
-        found = self._for_now(locator, claimed)
-        self._renditions = {title: found[number] for number, title in enumerate(unique)}
-        with _private_folder(settings.media.directory) as folder:
+        self._renditions = locate_now(
+            locator, list(dict.fromkeys(titles)), settings.wiki.id, len(settings.media.retry_after_s)
+        )
+        with private_folder(settings.media.directory, _PREFIX) as folder:
             media = settings.media.model_copy(update={"directory": folder})
             self._downloader = Downloader(media, self._user_agent, self._stop)
             try:
                 yield
             finally:
                 self._leave(self._downloader)
-
-    def _for_now(
-        self, locator: Locator, claimed: Sequence[ClaimedUpload]
-    ) -> Mapping[int, Rendition | BotError]:
-        """Locate for somebody who waits: of a large video, what the daemon takes when waiting was in vain.
-
-        It hopes for a smaller version for a day, and reads the original in ranges only then.
-        """
-        found = dict(locator.locate(claimed))
-        last_try = len(self._settings.media.retry_after_s) + 1
-        too_large = [replace(one, attempts=last_try) for one in claimed if _is_too_large_yet(found[one.id])]
-        if too_large:
-            last = locator.locate(too_large)
-            found |= {number: answer for number, answer in last.items() if isinstance(answer, Rendition)}
-        return found
 
     @contextmanager
     def fetched(self, title: str) -> Iterator[Downloaded]:
@@ -150,36 +113,6 @@ class TitleFetcher:
             self._downloader = None
             self._changed.wait_for(lambda: not self._fetching, _LEAVE_S)
         downloader.close()
-
-
-def _is_too_large_yet(answer: Rendition | BotError) -> bool:
-    return isinstance(answer, RetryLater) and answer.code == "too_large"
-
-
-@contextmanager
-def _private_folder(parent: Path) -> Iterator[Path]:
-    with ExitStack() as stack:
-        try:
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Whoever makes a folder holds this lock until that folder has its own: between the two, another
-            # process would take it for one whose owner was killed.
-            with FileLock(parent / f"{_PREFIX}folders{_LOCK}"):
-                _remove_abandoned(parent)
-                folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                stack.enter_context(FileLock(folder / _LOCK))
-        except OSError as error:
-            raise ServiceDown("media.directory", str(error)) from error
-        yield folder
-
-
-def _remove_abandoned(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*/"):
-        try:
-            with FileLock(folder / _LOCK, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            continue
 
 
 __all__ = ["TitleFetcher"]

@@ -27,7 +27,9 @@ from bot.commands import (
     purge,
     retrain,
     search,
+    serve,
     suspicious,
+    tokens,
     training,
 )
 from bot.commands.edges import (
@@ -58,7 +60,9 @@ app = typer.Typer(
 )
 app.add_typer(models.app, name="models")
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(tokens.app, name="tokens")
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Other programs": (serve.serve,),
     "Feedback": (metrics.metrics, draws.draws, export.export, purge.purge, retrain.retrain),
     "Laboratory": (
         training.train,

@@ -5,8 +5,6 @@ remembered between them is given up after any failure and read again from the st
 """
 
 import hashlib
-import os
-import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
-from bot.errors import ConfigError
+from bot.secret_file import load_secret
 from bot.settings import SamplingSettings
 from storage import draws, uploads
 from storage.allocation import Evidence, allocate
@@ -22,7 +20,6 @@ from storage.sampling import Drawn, Lane, Ledger, Media, Plan, decide, opened, s
 from storage.values import ClaimedUpload, Classification, ReviewDraw, ReviewReason
 
 Write = Callable[[uploads.Transaction], object]
-_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,21 +180,7 @@ def load_key(path: Path) -> bytes:
     Raises:
         ConfigError: Where it cannot be read or made, or is too short to be one.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            key = path.read_bytes().strip()
-        else:
-            key = secrets.token_hex(_KEY_BYTES).encode()
-            with os.fdopen(handle, "wb") as file:
-                file.write(key + b"\n")
-    except OSError as error:
-        raise ConfigError(f"sampling.key_file: {path}: {error}") from error
-    if len(key) < _KEY_BYTES:
-        raise ConfigError(f"sampling.key_file: {path}: is shorter than {_KEY_BYTES} bytes")
-    return key
+    return load_secret(path, "sampling.key_file")
 
 
 def _review(lane: Lane, drawn: Drawn) -> ReviewDraw | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, IPvAnyNetwork, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +21,7 @@ from pydantic_settings import (
 from bot.errors import ConfigError
 from bot.level_settings import LevelSettings, ShadowSettings
 from bot.section import Bytes, Count, PositiveSeconds, Seconds, Section, Share
+from bot.serving.settings import AccessSettings, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_CONFIG = ROOT / "config" / "default.toml"
@@ -28,7 +29,7 @@ ENV_PREFIX = "COMMONSBOT_"
 TEST_PREFIX = "COMMONSBOT_TEST_"
 """The test suite's own variables; no setting begins like this."""
 
-_SectionT = TypeVar("_SectionT", bound="Section")
+_SectionT = TypeVar("_SectionT", bound=Section)
 
 
 class WikiSettings(Section):
@@ -86,6 +87,9 @@ class MediaSettings(Section):
     """What is downloaded and how politely."""
 
     allowed_hosts: tuple[str, ...] = Field(min_length=1, description="host or host:port, exact.")
+    private_networks: tuple[IPvAnyNetwork, ...] = Field(
+        default=(), description="Not public, and allowed hosts may lie there all the same: 10.0.0.0/8."
+    )
     thumbnail_width_px: Count
     thumbnail_max_bytes: Bytes
     original_max_bytes: Bytes
@@ -237,6 +241,12 @@ class MonitoringSettings(Section):
     unhealthy_after_s: PositiveSeconds = Field(description="Stream silence that makes /healthz fail.")
 
 
+class ConsoleSettings(Section):
+    """The operator's console."""
+
+    key_file: Path = Field(description="The secret that signs its sessions; made where it is missing.")
+
+
 class LogSettings(Section):
     """How the log is written."""
 
@@ -268,6 +278,9 @@ class Settings(BaseSettings):
     report: ReportSettings
     review: ReviewSettings
     monitoring: MonitoringSettings
+    serve: ServeSettings
+    access: AccessSettings
+    console: ConsoleSettings
     log: LogSettings
 
     @classmethod
@@ -383,7 +396,9 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, Any] | Non
             "media": _absolute(settings.media, "directory"),
             "retention": _absolute(settings.retention, "directory"),
             "report": _absolute(settings.report, "directory"),
+            "serve": _absolute(settings.serve, "directory"),
             "sampling": _absolute(settings.sampling, "key_file"),
+            "console": _absolute(settings.console, "key_file"),
             "classifier": _absolute(settings.classifier, "cache_directory"),
         }
     )

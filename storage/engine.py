@@ -27,7 +27,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from storage import (
-    feedback_tables,  # noqa: F401 - so that the metadata knows all tables
+    access_tables,  # noqa: F401 - so that the metadata knows all tables
+    feedback_tables,  # noqa: F401 - likewise
     schema,
 )
 from storage.errors import StoreError, StoreUnavailable

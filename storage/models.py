@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select, update
@@ -54,6 +55,49 @@ def last_used(tx: Session) -> str | None:
     used = select(ModelVersionRow).where(ModelVersionRow.last_used_at > NEVER)
     row = tx.scalars(used.order_by(*newest).limit(1)).one_or_none()
     return None if row is None else f"{row.name} {row.weights_sha256[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A model version that made scores.
+
+    Attributes:
+        version: The model and everything that takes part in its scores.
+        created_at: When it was first used.
+        last_used_at: When a process last began to score with it.
+    """
+
+    version: ModelVersion
+    created_at: datetime
+    last_used_at: datetime
+
+
+def versions(tx: Session) -> list[StoredVersion]:
+    """Every version that ever made a score.
+
+    Args:
+        tx: Any session of the database.
+
+    Returns:
+        The one used last first.
+    """
+    newest = (ModelVersionRow.last_used_at.desc(), ModelVersionRow.id.desc())
+    return [
+        StoredVersion(
+            ModelVersion(
+                name=row.name,
+                architecture=row.architecture,
+                weights_sha256=row.weights_sha256,
+                preprocessing=row.preprocessing,
+                engine=row.engine,
+                libraries=row.libraries,
+                card=row.card,
+            ),
+            row.created_at,
+            row.last_used_at,
+        )
+        for row in tx.scalars(select(ModelVersionRow).order_by(*newest))
+    ]
 
 
 def _plain(version: ModelVersion) -> dict[str, object]:

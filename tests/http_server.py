@@ -4,6 +4,7 @@ Answers are looked up by path; a list is used up from the front, its last one st
 """
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -54,14 +55,16 @@ Script = list[Answer] | Callable[[Asked], Answer]
 class ScriptedServer:
     """The running server: set `answers[path]`, read `asked`."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, context: ssl.SSLContext | None = None) -> None:
         self.answers: dict[str, Script] = {}
         self.asked: list[Asked] = []
         self.in_flight = 0
         self.most_in_flight = 0
         self.arrived = threading.Condition()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer((host, port), self._handler())
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -69,7 +72,11 @@ class ScriptedServer:
 
     @property
     def netloc(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._server.server_address[0]}:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._server.server_address[1]
 
     def url(self, path: str) -> str:
         return f"http://{self.netloc}{path}"
@@ -161,8 +168,10 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted_server() -> Iterator[ScriptedServer]:
-    server = ScriptedServer()
+def scripted_server(
+    host: str = "127.0.0.1", port: int = 0, context: ssl.SSLContext | None = None
+) -> Iterator[ScriptedServer]:
+    server = ScriptedServer(host, port, context)
     try:
         yield server
     finally:

@@ -19,9 +19,10 @@ from typing import Final
 import requests
 
 from bot.errors import RetryLater, ServiceDown, SkipUpload
+from bot.media.address_gate import Resolver, system_resolver
 from bot.media.ranges import RangedFile, disk_to_blame
 from bot.media.transfer import UNAVAILABLE, Transfers
-from bot.media.watchdog import Watch
+from bot.media.watchdog import Patience, Watch
 from bot.settings import MediaSettings
 from bot.upload import Downloaded, DownloadedPart, Part, Rendition
 
@@ -37,13 +38,31 @@ class Downloader:
         settings: Hosts, limits and timeouts.
         user_agent: The User-Agent header, with a contact.
         stop: Ends every download when it is set.
+        resolver: Looks host names up.
+        log_addresses: Whether the log may name what was asked for.
     """
 
-    def __init__(self, settings: MediaSettings, user_agent: str, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        settings: MediaSettings,
+        user_agent: str,
+        stop: threading.Event | None = None,
+        *,
+        resolver: Resolver = system_resolver,
+        log_addresses: bool = True,
+    ) -> None:
         self._settings = settings
-        self._transfers = Transfers(settings, user_agent, stop or threading.Event())
+        self._transfers = Transfers(
+            settings,
+            user_agent,
+            stop or threading.Event(),
+            resolver=resolver,
+            log_addresses=log_addresses,
+        )
 
-    def download(self, rendition: Rendition, *, may_have_holes: bool = False) -> Downloaded:
+    def download(
+        self, rendition: Rendition, *, may_have_holes: bool = False, patience: Patience | None = None
+    ) -> Downloaded:
         """Fetch every part, one after the other.
 
         Args:
@@ -51,6 +70,7 @@ class Downloader:
             may_have_holes: Whether of a large video (`Rendition.by_ranges`) only the first bytes are fetched
                 now, if its host hands out ranges. The part then has a `source`, without which its file is of
                 no use: bytes that are missing read as zeros.
+            patience: Of whoever waits for it, for all that is fetched of it; None: no end.
 
         Returns:
             The files; the caller hands them to `discard` when they are no longer needed.
@@ -61,11 +81,11 @@ class Downloader:
             ServiceDown: The host cannot be reached, the disk cannot be written, or the bot is stopping.
         """
         if may_have_holes and rendition.by_ranges:
-            return self._begin(rendition)
-        with self._transfers.slot(), ExitStack() as undo:
+            return self._begin(rendition, patience)
+        with self._transfers.slot(patience), ExitStack() as undo:
             started = time.monotonic()
             parts = []
-            with self._transfers.watch(self._settings.total_timeout_s) as watch:
+            with self._transfers.watch(self._settings.total_timeout_s, patience) as watch:
                 for part in rendition.parts:
                     path = self._new_file()
                     undo.callback(path.unlink, missing_ok=True)
@@ -106,7 +126,7 @@ class Downloader:
         """Close the connections."""
         self._transfers.close()
 
-    def _begin(self, rendition: Rendition) -> Downloaded:
+    def _begin(self, rendition: Rendition, patience: Patience | None) -> Downloaded:
         """Fetch the first bytes of each part, and leave the rest to its source."""
         parts = []
         with ExitStack() as undo:
@@ -118,7 +138,7 @@ class Downloader:
                     return self._fetch(part, rendition, path, watch)
 
                 source = RangedFile(
-                    path, part, rendition.max_bytes, self._transfers, self._settings, fetch_whole
+                    path, part, rendition.max_bytes, self._transfers, self._settings, fetch_whole, patience
                 )
                 source.ensure(0, 1)
                 parts.append(DownloadedPart(path, part.page, source.size_bytes, source))

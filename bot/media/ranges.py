@@ -18,7 +18,7 @@ import requests
 from bot.errors import RetryLater, ServiceDown, SkipUpload
 from bot.media.sha1 import hex_from_base36
 from bot.media.transfer import LONGEST_WAIT_S, UNAVAILABLE, Transfers
-from bot.media.watchdog import Watch
+from bot.media.watchdog import Patience, Watch
 from bot.settings import MediaSettings
 from bot.upload import Part
 
@@ -47,6 +47,7 @@ class RangedFile:
         transfers: Makes the requests.
         settings: Sizes of blocks and of what is read ahead, and the time for everything.
         fetch_whole: Fetches the whole file to `path` instead, checks it and returns its size.
+        patience: Of whoever waits for it; None: no end.
 
     Raises:
         ServiceDown: The disk cannot be written.
@@ -60,6 +61,7 @@ class RangedFile:
         transfers: Transfers,
         settings: MediaSettings,
         fetch_whole: Callable[[Watch], int],
+        patience: Patience | None = None,
     ) -> None:
         if not part.size_bytes:
             raise ValueError("ranges of a file of unknown size")
@@ -68,7 +70,7 @@ class RangedFile:
         self.requests = 0
         self.seconds = 0.0
         self._path, self._part, self._max_bytes = path, part, max_bytes
-        self._transfers, self._fetch_whole = transfers, fetch_whole
+        self._transfers, self._fetch_whole, self._patience = transfers, fetch_whole, patience
         self._total_s = settings.range_timeout_s
         self._block_bytes = settings.range_block_bytes
         self._most_ahead_blocks = settings.range_ahead_bytes // self._block_bytes
@@ -92,9 +94,9 @@ class RangedFile:
         if self._have.find(0, first, end) >= 0:
             started_s = time.monotonic()
             try:
-                with self._transfers.slot():
+                with self._transfers.slot(self._patience):
                     left_s = self._total_s - self.seconds - (time.monotonic() - started_s)
-                    with self._transfers.watch(max(left_s, 0.0)) as watch:
+                    with self._transfers.watch(max(left_s, 0.0), self._patience) as watch:
                         self._fill(first, end, watch)
             finally:
                 self.seconds += time.monotonic() - started_s

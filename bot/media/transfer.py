@@ -5,6 +5,7 @@ of it (`bot.media.ranges`), so that all of them together keep to the robot polic
 """
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +20,12 @@ from requests.exceptions import ConnectTimeout, ProxyError, SSLError
 
 from bot.backoff import parse_retry_after
 from bot.errors import RetryLater, ServiceDown
+from bot.media.address_gate import AddressGate, AddressRefused, Resolver, system_resolver
+from bot.media.connections import WatchedAdapter
 from bot.media.hosts import allowed_host
 from bot.media.pauses import HostPauses
 from bot.media.rate import SharedRate
-from bot.media.watchdog import Watch, WatchedAdapter
+from bot.media.watchdog import Patience, Watch
 from bot.session import PlainSession
 from bot.settings import MediaSettings
 
@@ -37,6 +40,7 @@ _CHUNK_BYTES: Final = 65536
 _SLOT_POLL_S: Final = 0.2
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_MEDIA: Final = ("text/", "application/json", "application/xhtml")
+_PLAIN: Final = re.compile(r"[\x21-\x7e]*")
 _TRANSPORT_ERRORS: Final = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -52,45 +56,64 @@ class Transfers:
         settings: Hosts, limits and timeouts.
         user_agent: The User-Agent header, with a contact.
         stop: Ends every transfer when it is set.
+        resolver: Looks host names up.
+        log_addresses: Whether the log may name what was asked for.
     """
 
-    def __init__(self, settings: MediaSettings, user_agent: str, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: MediaSettings,
+        user_agent: str,
+        stop: threading.Event,
+        *,
+        resolver: Resolver = system_resolver,
+        log_addresses: bool = True,
+    ) -> None:
         self._settings = settings
         self._headers = {"User-Agent": user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         self._stop = stop
+        self._log_addresses = log_addresses
         self._slots = threading.BoundedSemaphore(settings.max_concurrent)
         self._rate = SharedRate(settings.max_bits_per_s)
         self._pauses = HostPauses()
         self._session = PlainSession()
+        gate = AddressGate(settings.private_networks, resolver)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, WatchedAdapter(pool_maxsize=settings.max_concurrent))
+            self._session.mount(scheme, WatchedAdapter(gate, pool_maxsize=settings.max_concurrent))
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
+    def slot(self, patience: Patience | None = None) -> Iterator[None]:
         """At most `max_concurrent` at once, as the robot policy asks.
 
+        Args:
+            patience: Of whoever waits for it; None: no end.
+
         Raises:
+            RetryLater: Nobody waits any more.
             ServiceDown: The bot is stopping.
         """
         while not self._slots.acquire(timeout=_SLOT_POLL_S):
             self._check_running()
+            if patience is not None and patience.left_s <= 0:
+                raise RetryLater(UNAVAILABLE, "Its turn did not come in time.")
         try:
             self._check_running()
             yield
         finally:
             self._slots.release()
 
-    def watch(self, total_s: float) -> Watch:
+    def watch(self, total_s: float, patience: Patience | None = None) -> Watch:
         """A watch for the transfers of this thread.
 
         Args:
             total_s: Seconds until everything in its `with` block is shut down.
+            patience: Of whoever waits for it; None: no end.
         """
-        return Watch(total_s, self._stop)
+        return Watch(total_s, self._stop, patience)
 
     @contextmanager
     def answer(
@@ -139,7 +162,7 @@ class Transfers:
         after_s = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
         if status in {429, 503} and after_s is not None:
             self._pauses.asked_for(host, after_s)
-        extra = {"host": host, "status": status, "url": url[:300]}
+        extra = {"host": host, "status": status, **self._named(url)}
         if status == 403:
             logger.error("download_forbidden", extra={**extra, "check": "identity.contact"})
             raise RetryLater("forbidden", f"{host} forbids it; is identity.contact right?", after_s)
@@ -200,11 +223,14 @@ class Transfers:
     def _allowed(self, url: str) -> str:
         host = allowed_host(url, self._settings.allowed_hosts)
         if host is None:
-            logger.error("host_not_allowed", extra={"url": url[:300], "setting": "media.allowed_hosts"})
+            logger.error("host_not_allowed", extra={**self._named(url), "setting": "media.allowed_hosts"})
             raise RetryLater(
                 "host_not_allowed", f"media.allowed_hosts does not name the host of {url[:300]!r}."
             )
         return host
+
+    def _named(self, url: str) -> dict[str, str]:
+        return {"url": url[:300]} if self._log_addresses else {}
 
     def _respect_pause(self, host: str, watch: Watch) -> None:
         remaining_s = self._pauses.remaining_s(host)
@@ -218,6 +244,8 @@ class Transfers:
         for is_last in (False, True):
             try:
                 response = self._send(url, headers)
+            except AddressRefused as error:
+                raise ServiceDown(host, f"is not asked: {error}", self._pauses.unreachable(host)) from error
             except (ConnectTimeout, ProxyError, SSLError) as error:
                 raise self._unreachable(host, error) from error
             except requests.ConnectionError as error:
@@ -256,10 +284,14 @@ def _check_headers(response: requests.Response) -> None:
 
 
 def _redirected(url: str, location: str) -> str:
+    """Where a redirect leads; what is odd stays as it is, and the list of hosts refuses it.
+
+    Python drops tabs and line breaks from addresses, and would ask for another one than was written.
+    """
     try:
-        return urljoin(url, location)
+        return urljoin(url, location) if _PLAIN.fullmatch(location) else location
     except ValueError:
-        return location  # the list of hosts refuses it
+        return location
 
 
 __all__ = ["LONGEST_WAIT_S", "UNAVAILABLE", "Transfers"]

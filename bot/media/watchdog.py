@@ -10,14 +10,19 @@ import threading
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, ClassVar, Final, Self
-
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from typing import Final, Protocol, Self
 
 _POLL_S: Final = 0.2
 _of_thread = threading.local()
+
+
+class Patience(Protocol):
+    """Somebody who waits for a transfer, and may give up."""
+
+    @property
+    def left_s(self) -> float:
+        """Seconds for which they still wait; 0 once they do not."""
+        ...
 
 
 class Watch:
@@ -26,12 +31,14 @@ class Watch:
     Args:
         total_s: Seconds until everything in the block is shut down.
         stop: The same, as soon as it is set.
+        patience: The same, as soon as nobody waits any more.
     """
 
-    def __init__(self, total_s: float, stop: threading.Event) -> None:
+    def __init__(self, total_s: float, stop: threading.Event, patience: Patience | None = None) -> None:
         self.total_s = total_s
         self._deadline_s = time.monotonic() + total_s
         self._stop = stop
+        self._patience = patience
         self._over = threading.Event()
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
@@ -52,7 +59,8 @@ class Watch:
     @property
     def remaining_s(self) -> float:
         """Seconds that are left, never negative."""
-        return max(0.0, self._deadline_s - time.monotonic())
+        left_s = max(0.0, self._deadline_s - time.monotonic())
+        return left_s if self._patience is None else min(left_s, self._patience.left_s)
 
     @property
     def ended(self) -> bool:
@@ -65,8 +73,10 @@ class Watch:
         Args:
             seconds: How long.
         """
-        if seconds > 0:
-            self._stop.wait(min(seconds, self.remaining_s))
+        until_s = time.monotonic() + seconds
+        while (left_s := min(until_s - time.monotonic(), self.remaining_s)) > 0:
+            if self._stop.wait(left_s if self._patience is None else min(left_s, _POLL_S)):
+                return
 
     def attach(self, connection: socket.socket | None) -> None:
         """Name the socket to shut down from now on.
@@ -92,48 +102,15 @@ class Watch:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _attach(connection: socket.socket | None) -> None:
+def attach(connection: socket.socket | None) -> None:
+    """Tell the watch of this thread, if it has one, from which socket it is about to read.
+
+    Args:
+        connection: The socket.
+    """
     watch: Watch | None = getattr(_of_thread, "watch", None)
     if watch is not None:
         watch.attach(connection)
 
 
-class _WatchedHTTPConnection(HTTPConnection):
-    def getresponse(self) -> Any:
-        _attach(self.sock)
-        return super().getresponse()
-
-
-class _WatchedHTTPSConnection(HTTPSConnection):
-    def getresponse(self) -> Any:
-        _attach(self.sock)
-        return super().getresponse()
-
-
-class _WatchedHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _WatchedHTTPConnection
-
-
-class _WatchedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedHTTPSConnection
-
-
-class WatchedAdapter(HTTPAdapter):
-    """Connections of a requests session that tell the thread's watch which socket they read from."""
-
-    _POOLS: ClassVar = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Build the pools with watched connections; see `HTTPAdapter.init_poolmanager`."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Build a proxy's pools with watched connections; see `HTTPAdapter.proxy_manager_for`."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = self._POOLS
-        return manager
-
-
-__all__ = ["Watch", "WatchedAdapter"]
+__all__ = ["Patience", "Watch", "attach"]

@@ -208,9 +208,7 @@ class DecodeStream:
         return self._limits.wall_s / self._segments
 
     def _await(self, worker: WorkerProcess) -> bool:
-        """Wait for a message of a segment's job; False where nobody wants it any more."""
-        if self._segment is None:
-            return True  # one that is alone has nobody to tell it to leave
+        """Wait for a message; False where nobody wants it any more."""
         began_s = time.monotonic()
         until_s = began_s + self._wall_s - self._waited_s
         while not self._unwanted and not worker.says_something(_LEAVE_AFTER_S):
