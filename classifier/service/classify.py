@@ -47,7 +47,7 @@ IfNoneMatch = Annotated[str | None, Header(description="Entity tags that the cal
     response_model=ScoreAnswer,
     responses={
         200: {"headers": _ETAG},
-        **problems(*SCORING_CODES, "undecodable", "precondition_failed"),
+        **problems(*SCORING_CODES, "deleted", "undecodable", "precondition_failed", "source_forbidden"),
     },
     openapi_extra=body(
         {
