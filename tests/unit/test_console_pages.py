@@ -1,4 +1,4 @@
-"""The console's pages through a client: what they tell, their charts, and that all that users made is escaped."""
+"""The console's pages through a client: what they tell, their charts, and the escaping of what users made."""
 
 import re
 import threading
@@ -197,6 +197,8 @@ def test_an_address_that_makes_no_sense_is_a_page_all_the_same(client: TestClien
 def test_quality_tells_what_metrics_tells(client: TestClient) -> None:
     text = client.get("/console/quality?days=60").text
     assert "the model changed in this period" in text
+    assert "Choose a model above." in text  # options of the command line would help nobody here
+    assert "--model" not in text
     assert re.search(r"<dt>Precision</dt><dd>\d+ % \(\d+ to \d+\)</dd>", text)
     assert "0.80</th>" in text
 
