@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID: Final = b"x-request-id"
 NOBODY_WAITS: Final = 499
-_READ_ON_BYTES: Final = 256 * 1024
-"""The server reads on where a body was refused before its end, so that the connection can be used again; of
-more than this it hangs up instead: a body without end would be read without end."""
+_READ_ON_BYTES: Final = 512 * 1024**2
+"""The server reads on where a body was refused before its end, so that the client gets to read why. Where
+more than this is to come, or nobody knows how much, it hangs up: it would read without end what has none."""
 _WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
