@@ -34,7 +34,8 @@ _FORM: Final = {
         "type": "object",
         "required": ["file"],
         "properties": {"file": {"type": "string", "format": "binary"}},
-    }
+    },
+    "encoding": {"file": {"contentType": "image/*, video/*"}},
 }
 _ETAG: Final = {"ETag": {"description": "Names this result.", "schema": {"type": "string"}}}
 
