@@ -42,7 +42,8 @@ _FORM: Final = {
         "type": "object",
         "required": ["file"],
         "properties": {"file": {"type": "string", "format": "binary"}},
-    }
+    },
+    "encoding": {"file": {"contentType": "image/*, video/*"}},
 }
 _ETAG: Final = {"ETag": {"description": "Names this result.", "schema": {"type": "string"}}}
 
@@ -53,7 +54,7 @@ _ETAG: Final = {"ETag": {"description": "Names this result.", "schema": {"type":
     response_model=ScoreAnswer,
     responses={
         200: {"headers": _ETAG},
-        **problems(*SCORING_CODES, "undecodable", "precondition_failed"),
+        **problems(*SCORING_CODES, "deleted", "undecodable", "precondition_failed", "source_forbidden"),
     },
     openapi_extra=body(
         {
