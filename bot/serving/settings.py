@@ -26,6 +26,7 @@ class ServeSettings(Section):
     running: Count = Field(description="Files that are fetched, decoded or scored at once.")
     waiting: Annotated[int, Field(ge=0)] = Field(description="Files that may wait; beyond it, 503.")
     spool_bytes: Bytes = Field(description="All bodies together on the disk.")
+    memory_bytes: Bytes = Field(description="A process and its decode workers, resident; beyond it, 503.")
     uploads: Count = Field(description="Bodies that are received at once; beyond it, 503.")
     lanes: Count = Field(description="Files of one batch that are worked on at once.")
     retry_after_s: PositiveSeconds

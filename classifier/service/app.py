@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from classifier.service import batch, classify, kserve, open_inference, operations, problems
-from classifier.service.documenting import components
+from classifier.service.documenting import components, without_null
 from classifier.service.documenting import problems as problem_responses
 from classifier.service.observing import NOBODY_WAITS, Observing
 from classifier.service.parts import ServiceLimits, ServiceParts
@@ -55,9 +55,10 @@ def create_app(parts: ServiceParts, limits: ServiceLimits) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        trying = asyncio.create_task(service.become_ready())
+        running = [asyncio.create_task(one) for one in (service.become_ready(), service.memory.watch())]
         yield
-        trying.cancel()
+        for task in running:
+            task.cancel()
         service.desk.close()
 
     # The pages of documentation that FastAPI brings load scripts from elsewhere.
@@ -127,6 +128,7 @@ def _document(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = made()
+            without_null(document)
             known = document.setdefault("components", {})
             shapes = (TitleRequest, UrlRequest, BatchRequest, PredictRequest, InferRequest, ProblemDetails)
             known["schemas"] = components(shapes) | known.get("schemas", {})

@@ -80,6 +80,23 @@ def json_body(*shapes: type[BaseModel], example: Any = None) -> dict[str, Any]:
     return found
 
 
+def without_null(document: dict[str, Any]) -> None:
+    """Say of parameters what is true: one that is not needed can be left out, but it cannot be null.
+
+    Args:
+        document: The OpenAPI document; changed in place.
+    """
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                schema = parameter["schema"]
+                options = [one for one in schema.pop("anyOf", ()) if one != {"type": "null"}]
+                if len(options) == 1:
+                    schema |= options[0]
+                elif options:
+                    schema["anyOf"] = options
+
+
 def components(shapes: Sequence[type[BaseModel]]) -> dict[str, Any]:
     """Schemas that routes name without FastAPI's knowledge.
 
@@ -97,4 +114,4 @@ def components(shapes: Sequence[type[BaseModel]]) -> dict[str, Any]:
     return found
 
 
-__all__ = ["SCORING_CODES", "body", "components", "json_body", "problems"]
+__all__ = ["SCORING_CODES", "body", "components", "json_body", "problems", "without_null"]

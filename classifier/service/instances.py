@@ -59,7 +59,10 @@ def opened(text: str | LongText, buffer: bytearray | mmap, spool: Spool, max_byt
 def words(value: Any, buffer: bytearray | mmap, most: int) -> str | None:
     """What a caller calls something, to be repeated in the answer; None where it says nothing of use."""
     if isinstance(value, LongText):
-        value = value.raw(buffer)[:most].decode("utf-8", "replace")
+        try:
+            value = value.raw(buffer)[:most].decode("utf-8", "replace")
+        except JsonError:
+            return None
     return value[:most] if isinstance(value, str) else None
 
 

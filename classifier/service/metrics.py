@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from classifier.batching import Batcher
+from classifier.service.memory_guard import MemoryGuard
 from classifier.service.scoring import ScoringDesk
 from classifier.service.upload import Spool
 
@@ -28,9 +29,10 @@ class ServiceMetrics:
         desk: Knows the queue and the cache.
         spool: Knows what is on the disk.
         batcher: Knows the batches.
+        memory: Knows what is resident.
     """
 
-    def __init__(self, desk: ScoringDesk, spool: Spool, batcher: Batcher) -> None:
+    def __init__(self, desk: ScoringDesk, spool: Spool, batcher: Batcher, memory: MemoryGuard) -> None:
         self.registry = CollectorRegistry()
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
@@ -58,6 +60,9 @@ class ServiceMetrics:
         gauge(f"{_PREFIX}_spool_bytes", "Bytes of requests on the disk").set_function(
             lambda: spool.used_bytes
         )
+        gauge(
+            f"{_PREFIX}_resident_bytes", "Resident memory of the process and its decode workers"
+        ).set_function(lambda: memory.resident_bytes)
         gauge(f"{_PREFIX}_cache_entries", "Results that are remembered").set_function(lambda: len(desk.cache))
         self.registry.register(_Counts(desk, batcher))
 

@@ -95,7 +95,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _template(scope: Scope) -> str:
-    """The route's template, below the path of the application that it belongs to; no part a caller can choose."""
+    """The template below its application's path; nothing that a caller can choose."""
     path = getattr(scope.get("route"), "path", None)
     mounted = str(scope.get("root_path", "")) if "app_root_path" in scope else ""
     return mounted + path if isinstance(path, str) else mounted or "unmatched"

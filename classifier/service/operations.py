@@ -47,7 +47,10 @@ async def metrics(request: Request) -> Response:
     "/problems/{code}",
     summary="What a problem's code means",
     response_class=PlainTextResponse,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems("not_found")},
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems("not_found", "invalid_request"),
+    },
 )
 async def problem(code: Annotated[str, Path(max_length=100)]) -> Response:
     """Where the `type` of a problem leads."""

@@ -28,6 +28,7 @@ class ServiceLimits:
         running: Files that are fetched, decoded or scored at once.
         waiting: Files that wait for that at most; beyond it, requests are shed.
         spool_bytes: What all bodies together may have on the disk.
+        memory_bytes: What the process and its decode workers may have resident; beyond it, requests are shed.
         lanes: Files of one batch that may be worked on, or wait for that, at once.
         uploads: Requests whose bodies are being received at once; beyond it, requests are shed.
         retry_after_s: What shed requests are told.
@@ -46,6 +47,7 @@ class ServiceLimits:
     running: int = 16
     waiting: int = 256
     spool_bytes: int = 4096 * MIB
+    memory_bytes: int = 4096 * MIB
     lanes: int = 8
     uploads: int = 128
     retry_after_s: float = 1.0

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from classifier.errors import ClassifierError
 from classifier.service import self_test
 from classifier.service.access import Caller, OpenAccess
+from classifier.service.memory_guard import MemoryGuard
 from classifier.service.metrics import ServiceMetrics
 from classifier.service.parts import ServiceLimits, ServiceParts
 from classifier.service.problems import Problem
@@ -34,6 +35,7 @@ class Service:
         limits: As given.
         desk: Scores files.
         spool: Where files go.
+        memory: Says whether there is room for another file.
         metrics: What it tells of itself.
         draining: Whether it was told to end; it then still answers, but is not ready any more.
         not_ready_because: Why it is not ready, None when it is.
@@ -44,7 +46,8 @@ class Service:
         self.limits = limits
         self.desk = ScoringDesk(parts, limits)
         self.spool = Spool(parts.directory, limits.spool_bytes)
-        self.metrics = ServiceMetrics(self.desk, self.spool, parts.batcher)
+        self.memory = MemoryGuard(limits.memory_bytes)
+        self.metrics = ServiceMetrics(self.desk, self.spool, parts.batcher, self.memory)
         self.draining = False
         self.not_ready_because: str | None = "the model has not been tried yet"
         self._receiving = 0
@@ -109,11 +112,12 @@ class Service:
 
     @contextmanager
     def receiving(self) -> Iterator[None]:
-        """Receive a body, which only so many requests may do at once.
+        """Receive a body, which only so many requests may do at once, and none when memory is short.
 
         Raises:
             Problem: `overloaded`.
         """
+        self.memory.check()
         if self._receiving >= self.limits.uploads:
             detail = f"{self._receiving} bodies are being received already"
             raise Problem("overloaded", detail, retry_after_s=self.limits.retry_after_s)

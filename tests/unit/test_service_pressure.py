@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -209,3 +211,40 @@ def test_a_deadline_frees_a_real_worker_in_the_middle_of_a_film(tmp_path: Path) 
         assert model.pictures < len(frames) / 2
         assert requests.post(f"{url}/v1/classify", data=grey(7), headers=PNG, timeout=60).status_code == 200
         assert list(spool.iterdir()) == []
+
+
+def test_a_worker_that_says_nothing_is_not_waited_for_beyond_the_deadline(tmp_path: Path) -> None:
+    with (
+        DecodePool(DecodeLimits(), workers=1) as pool,
+        service(pool, tmp_path) as app,
+        listening(app) as url,
+    ):
+        os.kill(pool.pids()[0], signal.SIGSTOP)
+        late = PNG | {"X-Request-Timeout": "0.3"}
+        answer = requests.post(f"{url}/v1/classify", data=grey(5), headers=late, timeout=60)
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+        wait_until(lambda: pool.restarts == 1 and app.state.service.desk.admission.running == 0)
+        assert requests.post(f"{url}/v1/classify", data=grey(5), headers=PNG, timeout=60).status_code == 200
+
+
+def test_whoever_sends_far_too_much_still_reads_why_it_was_refused(tmp_path: Path) -> None:
+    """As most clients do: everything is sent before anything is read."""
+    body = bytes(30_000_000)
+    with (
+        service(GateDecoder(), tmp_path, limits=ServiceLimits(file_bytes=1000)) as app,
+        listening(app) as url,
+        Site(app, url, GateDecoder()).raw() as connection,
+    ):
+        connection.sendall(head(len(body)) + body)
+        status, told = answer_of(connection)
+        assert (status, told["code"]) == (413, "too_large")
+
+
+def test_whoever_asks_first_is_refused_before_sending(tmp_path: Path) -> None:
+    with (
+        service(GateDecoder(), tmp_path, limits=ServiceLimits(file_bytes=1000)) as app,
+        listening(app) as url,
+        Site(app, url, GateDecoder()).raw() as connection,
+    ):
+        connection.sendall(head(30_000_000).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert answer_of(connection)[0] == 413
