@@ -21,7 +21,7 @@ from pydantic_settings import (
 from bot.errors import ConfigError
 from bot.level_settings import LevelSettings, ShadowSettings
 from bot.section import Bytes, Count, PositiveSeconds, Seconds, Section, Share
-from bot.serving.settings import AccessSettings, ServeSettings
+from bot.serving.settings import AccessSettings, ConsoleSettings, ServeSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_CONFIG = ROOT / "config" / "default.toml"
@@ -239,12 +239,6 @@ class MonitoringSettings(Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     unhealthy_after_s: PositiveSeconds = Field(description="Stream silence that makes /healthz fail.")
-
-
-class ConsoleSettings(Section):
-    """The operator's console."""
-
-    key_file: Path = Field(description="The secret that signs its sessions; made where it is missing.")
 
 
 class LogSettings(Section):

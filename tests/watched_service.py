@@ -38,8 +38,8 @@ class WatchedService:
     def log(self) -> str:
         return self._running.text()
 
-    def requests(self) -> list[dict[str, Any]]:
-        """The access log."""
+    def access_log(self) -> list[dict[str, Any]]:
+        """Its lines about requests."""
         return self._running.events("request")
 
     def spooled(self) -> list[Path]:

@@ -27,10 +27,12 @@ _SAID: Final[Mapping[str, tuple[int, str]]] = {
     "too_large": (413, "The file is larger than this service fetches."),
     "unsupported_type": (415, "There is neither a rendition of the file nor a decoder for it."),
     "changed": (503, "The file changed while it was being fetched."),
-    "forbidden": (502, "The media host refuses this service."),
+    "source_forbidden": (502, "The media host refuses this service."),
     "rendition_unavailable": (503, "The media host does not hand the file out at the moment."),
     "source_unavailable": (503, "The wiki or its media host does not answer at the moment."),
 }
+_RENAMED: Final = {"forbidden": "source_forbidden"}
+"""For a caller, `forbidden` is about its token."""
 _RETRY_AFTER_S: Final = 5.0
 """What is said of passing trouble where nobody named a time."""
 
@@ -74,7 +76,7 @@ def _of(error: BotError) -> SourceProblem:
             code, after_s = "host_not_allowed", None
         case _:
             code, after_s = "source_unavailable", getattr(error, "after_s", None)
-    problem = _problem(code, after_s)
+    problem = _problem(_RENAMED.get(code, code), after_s)
     if problem.status >= 500:
         logger.warning("source_failed", extra={"code": code, "service": getattr(error, "service", None)})
     return problem

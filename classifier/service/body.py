@@ -1,7 +1,8 @@
 """Receives a request's body piece by piece, with an end to its size, its silence and its time.
 
 What is refused is refused as soon as that is known: by the announced length, else at the first byte too many.
-The rest is not looked at; uvicorn throws it away as it comes, so that the client gets to read the answer.
+The rest is not looked at; uvicorn throws it away as it comes, so that the client gets to read the answer,
+unless `observing` ends the connection.
 """
 
 import asyncio

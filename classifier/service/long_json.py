@@ -53,9 +53,17 @@ class LongText:
             JsonError: An escape is none.
         """
         text = bytes(buffer[self.start : self.end])
+        _forget(buffer, self.start, self.end)
         if b"\\" not in text:
             return text
         return _unescaped(b'"' + text + b'"', self.start).encode("utf-8", "surrogatepass")
+
+
+def _forget(buffer: Buffer, start: int, end: int) -> None:
+    """Let go of what was read of a file; it comes back by itself where it is read again."""
+    if isinstance(buffer, mmap):
+        first = start // PAGESIZE * PAGESIZE
+        buffer.madvise(MADV_DONTNEED, first, end - first)
 
 
 def _unescaped(quoted: bytes, at: int) -> str:
@@ -144,8 +152,7 @@ class _Reader:
             )
         start, self._at = match.span()
         if self._at - start > LONG_BYTES:
-            if isinstance(self._buffer, mmap):  # what was read of the file need not stay in memory
-                self._buffer.madvise(MADV_DONTNEED, 0, start // PAGESIZE * PAGESIZE)
+            _forget(self._buffer, 0, start)
             return LongText(start + 1, self._at - 1)
         return _unescaped(match.group(), start)
 

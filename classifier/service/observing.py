@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID: Final = b"x-request-id"
 NOBODY_WAITS: Final = 499
+_READ_ON_BYTES: Final = 512 * 1024**2
+"""The server reads on where a body was refused before its end, so that the client gets to read why. Where
+more than this is to come, or nobody knows how much, it hangs up: it would read without end what has none."""
 _WELL_FORMED: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 
@@ -44,18 +47,24 @@ class Observing:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status, sent, received = NOBODY_WAITS, 0, 0
+        announced = _announced_bytes(scope)
+        complete = announced == 0
 
         async def noting_receive() -> Message:
-            nonlocal received
+            nonlocal received, complete
             message = await receive()
             received += len(message.get("body", b""))
+            complete = complete or not message.get("more_body", False)
             return message
 
         async def noting_send(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
+                headers = [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]
+                if not complete and (announced is None or announced - received > _READ_ON_BYTES):
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             else:
                 sent += len(message.get("body", b""))
             await send(message)
@@ -85,6 +94,16 @@ class Observing:
                     "code": state.get("code"),
                 }
                 log.log(level, "request", extra=told)
+
+
+def _announced_bytes(scope: Scope) -> int | None:
+    """The length of the body by the request's head; None where it comes in chunks."""
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length":
+            return int(value)
+    return 0
 
 
 def _request_id(scope: Scope) -> str:

@@ -41,6 +41,16 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = {
     "precondition_failed": (412, "The result is the one that the caller has"),
     "source_not_offered": (422, "This service fetches no files"),
     "items_failed": (422, "Some items were not scored, so there is no answer for all"),
+    # What is wrong with a file that was only named.
+    "host_not_allowed": (403, "The address is on no host that files are fetched from"),
+    "invalid_title": (422, "There can be no file of this title"),
+    "deleted": (404, "There is no such file"),
+    "hidden": (404, "The file is hidden"),
+    "superseded": (404, "That version of the file is gone"),
+    "changed": (503, "The file changed while it was being fetched"),
+    "rendition_unavailable": (503, "The file is not handed out at the moment"),
+    "source_forbidden": (502, "The source refuses this service"),
+    "source_unavailable": (503, "The source does not answer at the moment"),
     # Who may ask.
     "unauthorized": (401, "A valid bearer token is needed"),
     "forbidden": (403, "The token does not allow this"),

@@ -362,7 +362,7 @@ def test_a_body_that_is_compressed_unasked_is_refused(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("status", "code", "answered"),
-    [(404, "deleted", 404), (403, "forbidden", 502), (500, "rendition_unavailable", 503)],
+    [(404, "deleted", 404), (403, "source_forbidden", 502), (500, "rendition_unavailable", 503)],
 )
 def test_what_the_host_refuses_has_a_code_and_says_nothing_of_our_inside(
     place: Place, status: int, code: str, answered: int
