@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from bot.feedback_settings import SamplingSettings
 from bot.sampling import load_key
-from bot.settings import SamplingSettings
 from storage import draws, proposals
 from storage.engine import Database
 from storage.sampling import SLACK, draw

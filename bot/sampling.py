@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+from bot.feedback_settings import SamplingSettings
 from bot.secret_file import load_secret
-from bot.settings import SamplingSettings
 from storage import draws, uploads
 from storage.allocation import Evidence, allocate
 from storage.sampling import Drawn, Lane, Ledger, Media, Plan, decide, opened, strata_between

@@ -267,7 +267,7 @@ def score(
     if review is None:
         return None
     item = ReviewItemRow(
-        item_id=item_id_of(claimed.upload),
+        item_id=public_id(claimed.upload.wiki, claimed.upload.log_id),
         upload_id=claimed.id,
         classification_id=row.id,
         reason=review.reason.value,
@@ -282,23 +282,19 @@ def score(
     return item.item_id
 
 
-def item_id_of(upload: Upload) -> str:
+def public_id(wiki: str, log_id: int) -> str:
     """The public id of an upload's review item.
 
     It follows from the log entry alone, so that a database restored from a backup cannot put the same upload
     on the wiki twice under two ids; and it tells nothing of score or reason.
 
     Args:
-        upload: The upload.
+        wiki: Database name of the wiki.
+        log_id: Of the upload's log entry.
 
     Returns:
         An id such as `commonswiki-330498118`.
     """
-    return public_id(upload.wiki, upload.log_id)
-
-
-def public_id(wiki: str, log_id: int) -> str:
-    """The same, from the two that it follows from."""
     return f"{wiki}-{log_id}"
 
 

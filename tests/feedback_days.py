@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import select
 
+from bot.feedback_settings import SamplingSettings
 from bot.proposals import Proposer
 from bot.sampling import Sampler, Write
-from bot.settings import SamplingSettings
 from storage import models, reviews, uploads
 from storage.engine import Database
 from storage.review_values import VerdictCode

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from bot.feedback_settings import RetentionSettings
 from bot.retention.folder import MEDIA_TYPE, CopyFolder
-from bot.settings import RetentionSettings
 from classifier.pictures import as_jpeg, picture_at
 from classifier.streams import Decoder
 from classifier.values import FrameResult, MediaPart

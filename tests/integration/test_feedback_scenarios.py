@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli import app
-from bot.settings import SamplingSettings, load_settings
+from bot.feedback_settings import SamplingSettings
+from bot.settings import load_settings
 from storage.engine import Database
 from tests.feedback_days import KEY, Day, Truth, live
 from tests.storage_database import database_url, fresh_database

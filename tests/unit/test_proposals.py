@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from bot.feedback_settings import SamplingSettings
 from bot.proposals import SETTLE, Proposer, start_of
 from bot.sampling import Sampler, Write
-from bot.settings import SamplingSettings, load_settings
+from bot.settings import load_settings
 from storage import models, shadow_scores, uploads
 from storage.engine import Database
 from storage.uncertainty import inclusion_probabilities, turns, uncertainty

@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 
 from bot import cli
 from bot.commands.purge import purge
+from bot.feedback_settings import RetentionSettings
 from bot.retention import patrol as patrolling
 from bot.retention.folder import CopyFolder
 from bot.retention.keeping import CopyKeeper
 from bot.retention.patrol import SuppressionPatrol
 from bot.retention.purging import Purger
-from bot.settings import RetentionSettings, load_settings
+from bot.settings import load_settings
 from classifier import preprocess
 from classifier.decode.segments import Segment
 from classifier.errors import DecodeError

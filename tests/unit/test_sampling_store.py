@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from bot.errors import ConfigError
+from bot.feedback_settings import SamplingSettings
 from bot.sampling import Sampler, Write, load_key
-from bot.settings import SamplingSettings, load_settings
+from bot.settings import load_settings
 from storage import draws, models, reviews, uploads
 from storage.engine import Database
 from storage.review_values import VerdictCode
