@@ -31,6 +31,9 @@ from storage.uploads import Transaction
 
 LEAST_PAIRED = 50
 """Labelled uploads that both scored below which feedback alone decides nothing."""
+UNAUDITED = (
+    "only flagged uploads were reviewed, so nobody knows what the active model missed (sampling.enabled)"
+)
 Cards = Callable[[str], ModelCard]
 
 
@@ -47,12 +50,14 @@ class Compared:
         equal_load: Recall where B flags as many files as A.
         thresholds: From which score A flags, and B.
         alone: Reviewed uploads of that time that only one of them scored.
+        audited: Whether there are any that nobody had flagged; without them recall says nothing.
     """
 
     found: Comparison
     equal_load: Difference
     thresholds: tuple[float, float]
     alone: int
+    audited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +287,9 @@ class Deciding:
             told = (self.level in one.choices, self.level in other.choices)
             at = (one.thresholds[self.level] if told[0] else stands, other.thresholds[self.level])
             found = _compared(pairs, at)
-            worse = self.level in other.unreachable and self.level in one.choices
+            objection = "" if pairs.audited else UNAUDITED
+            if self.level in other.unreachable and self.level in one.choices:
+                objection = f"{card.name}: {other.missing[self.level]}"
             return Judgement(
                 "feedback",
                 figures_of(found.found.f1, found.found.recall, found.equal_load, margins),
@@ -290,7 +297,7 @@ class Deciding:
                 self.level,
                 at,
                 told,
-                f"{card.name}: {other.missing[self.level]}" if worse else "",
+                objection,
             ), other
         kept = {} if before.weights_sha256 != card.weights_sha256 else before.evidence
         evaluation = kept.get("evaluation", {})
@@ -325,7 +332,7 @@ def _compared(pairs: Pairs, thresholds: tuple[float, float]) -> Compared:
     found = compare(pairs.at(*thresholds))
     load = float((1.0 / pairs.probabilities)[pairs.first >= thresholds[0]].sum())
     fair = replace(pairs.at(*thresholds), second=flags_at_load(pairs.second, pairs.probabilities, load))
-    return Compared(found, compare(fair).recall_at_load, thresholds, pairs.alone)
+    return Compared(found, compare(fair).recall_at_load, thresholds, pairs.alone, pairs.audited)
 
 
 def person() -> str:
