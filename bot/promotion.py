@@ -170,12 +170,7 @@ class Deciding:
         """
         active = self.begin()
         card = self.cards(name)
-        with self.database.read() as tx:
-            before = model_registry.find(tx, name)
-        stood = None if before is None else before.standing
-        if before is None or not model_registry.is_legal(stood, ModelStanding.ACTIVE):
-            came = "not registered" if stood is None else stood.value
-            raise model_registry.IllegalStanding(f"{name} is {came} and cannot become active")
+        before = self._promotable(name)
         judged, found = self._judge(active, before, card, margins or Margins())
         if not force and not judged.accepts:
             raise Refused(f"not promoted: {judged.sentence(name, active.name)} (or --force)")
@@ -268,6 +263,15 @@ class Deciding:
                     "the configured model, active before there was a registry",
                 ),
             )
+
+    def _promotable(self, name: str) -> RegisteredModel:
+        with self.database.read() as tx:
+            found = model_registry.find(tx, name)
+        stands = None if found is None else found.standing
+        if found is None or not model_registry.is_legal(stands, ModelStanding.ACTIVE):
+            came = "not registered" if stands is None else stands.value
+            raise model_registry.IllegalStanding(f"{name} is {came} and cannot become active")
+        return found
 
     def _judge(
         self, active: RegisteredModel, before: RegisteredModel, card: ModelCard, margins: Margins
