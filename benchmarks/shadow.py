@@ -212,6 +212,10 @@ def report(rounds: Mapping[bool, list[Round]], arguments: argparse.Namespace) ->
         "cpu_ms_per_upload": {"without": 1000 * cpu_s[False], "with": 1000 * cpu_s[True]},
         "cpu_ms_per_shadow_score": 1000 * (cpu_s[True] - cpu_s[False]) / scored if scored else None,
         "latency_s": {"without": latency_s[False], "with": latency_s[True]},
+        "latency_s_by_round": {
+            "without": [round(one.latency_s, 3) for one in rounds[False]],
+            "with": [round(one.latency_s, 3) for one in rounds[True]],
+        },
         "memory_mb": {"without": memory_mb[False], "with": memory_mb[True]},
         "shadow_scored_share": scored,
         "outcomes_equal": same,

@@ -79,7 +79,7 @@ class Judgement:
         level: The level at which the models are compared.
         thresholds: Of the active model and of the candidate there; None with `none`.
         recalibrated: Whether each of them follows from what the level asks, on the same feedback.
-        unreachable: Why the candidate cannot do what the level asks though the active model can; or empty.
+        objection: Why it is not promoted, whatever the figures say; or empty.
         needed: Labelled items that are needed.
     """
 
@@ -89,13 +89,13 @@ class Judgement:
     level: str
     thresholds: tuple[float, float] | None = None
     recalibrated: tuple[bool, bool] = (False, False)
-    unreachable: str = ""
+    objection: str = ""
     needed: int = 0
 
     @property
     def accepts(self) -> bool:
         """Whether the candidate is shown to be good enough."""
-        return bool(self.figures) and all(one.holds for one in self.figures) and not self.unreachable
+        return bool(self.figures) and all(one.holds for one in self.figures) and not self.objection
 
     def sentence(self, name: str, against: str) -> str:
         """All figures with their intervals, and which of them decided, for a person.
@@ -125,8 +125,8 @@ class Judgement:
         return f" at level {self.level} (flagging from {second}; and from {first})"
 
     def _decided(self) -> str:
-        if self.unreachable:
-            return f"What decided: {self.unreachable}"
+        if self.objection:
+            return f"What decided: {self.objection}"
         closest = min(self.figures, key=lambda one: one.room)
         if closest.holds:
             return f"All of them hold; the closest was {closest.name}"

@@ -31,6 +31,9 @@ from storage.uploads import Transaction
 
 LEAST_PAIRED = 50
 """Labelled uploads that both scored below which feedback alone decides nothing."""
+UNAUDITED = (
+    "only flagged uploads were reviewed, so nobody knows what the active model missed (sampling.enabled)"
+)
 Cards = Callable[[str], ModelCard]
 
 
@@ -47,12 +50,14 @@ class Compared:
         equal_load: Recall where B flags as many files as A.
         thresholds: From which score A flags, and B.
         alone: Reviewed uploads of that time that only one of them scored.
+        audited: Whether there are any that nobody had flagged; without them recall says nothing.
     """
 
     found: Comparison
     equal_load: Difference
     thresholds: tuple[float, float]
     alone: int
+    audited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +170,7 @@ class Deciding:
         """
         active = self.begin()
         card = self.cards(name)
-        with self.database.read() as tx:
-            before = model_registry.find(tx, name)
-        stood = None if before is None else before.standing
-        if before is None or not model_registry.is_legal(stood, ModelStanding.ACTIVE):
-            came = "not registered" if stood is None else stood.value
-            raise model_registry.IllegalStanding(f"{name} is {came} and cannot become active")
+        before = self._promotable(name)
         judged, found = self._judge(active, before, card, margins or Margins())
         if not force and not judged.accepts:
             raise Refused(f"not promoted: {judged.sentence(name, active.name)} (or --force)")
@@ -264,6 +264,15 @@ class Deciding:
                 ),
             )
 
+    def _promotable(self, name: str) -> RegisteredModel:
+        with self.database.read() as tx:
+            found = model_registry.find(tx, name)
+        stands = None if found is None else found.standing
+        if found is None or not model_registry.is_legal(stands, ModelStanding.ACTIVE):
+            came = "not registered" if stands is None else stands.value
+            raise model_registry.IllegalStanding(f"{name} is {came} and cannot become active")
+        return found
+
     def _judge(
         self, active: RegisteredModel, before: RegisteredModel, card: ModelCard, margins: Margins
     ) -> tuple[Judgement, Recalibrated]:
@@ -282,7 +291,9 @@ class Deciding:
             told = (self.level in one.choices, self.level in other.choices)
             at = (one.thresholds[self.level] if told[0] else stands, other.thresholds[self.level])
             found = _compared(pairs, at)
-            worse = self.level in other.unreachable and self.level in one.choices
+            objection = "" if pairs.audited else UNAUDITED
+            if self.level in other.unreachable and self.level in one.choices:
+                objection = f"{card.name}: {other.missing[self.level]}"
             return Judgement(
                 "feedback",
                 figures_of(found.found.f1, found.found.recall, found.equal_load, margins),
@@ -290,7 +301,7 @@ class Deciding:
                 self.level,
                 at,
                 told,
-                f"{card.name}: {other.missing[self.level]}" if worse else "",
+                objection,
             ), other
         kept = {} if before.weights_sha256 != card.weights_sha256 else before.evidence
         evaluation = kept.get("evaluation", {})
@@ -325,7 +336,7 @@ def _compared(pairs: Pairs, thresholds: tuple[float, float]) -> Compared:
     found = compare(pairs.at(*thresholds))
     load = float((1.0 / pairs.probabilities)[pairs.first >= thresholds[0]].sum())
     fair = replace(pairs.at(*thresholds), second=flags_at_load(pairs.second, pairs.probabilities, load))
-    return Compared(found, compare(fair).recall_at_load, thresholds, pairs.alone)
+    return Compared(found, compare(fair).recall_at_load, thresholds, pairs.alone, pairs.audited)
 
 
 def person() -> str:

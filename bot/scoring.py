@@ -53,6 +53,18 @@ def _share(settings: Settings) -> ThreadBudget:
     return budget(cgroup.usable_cores(), settings.classifier.threads)
 
 
+def call_threads(settings: Settings) -> int:
+    """How many threads one call of the model gets.
+
+    Args:
+        settings: Section `[classifier]`.
+
+    Returns:
+        Threads, at least 1.
+    """
+    return _share(settings).engine
+
+
 def memory_limit_bytes(settings: Settings) -> int | None:
     """What the process with the model may use.
 

@@ -19,7 +19,7 @@ import psutil
 from bot import preparing
 from bot.makers import model_version
 from bot.recording import classified
-from bot.scoring import Scorer, memory_limit_bytes
+from bot.scoring import Scorer, call_threads, memory_limit_bytes
 from bot.settings import Settings
 from classifier.engines import verification
 from classifier.errors import ModelError
@@ -112,8 +112,8 @@ class Shadow:
 def open_shadow(settings: Settings, database: Database, wanted: RegisteredModel) -> Shadow:
     """Load a shadow beside the active model, which is loaded already and so has the first claim to memory.
 
-    It gets one thread, one decode worker, and for `engine = "auto"` an engine that fits the memory which is
-    left. Call it in a thread that gives way (`give_way`): threads and workers inherit that.
+    It gets one call at a time, one decode worker, and for `engine = "auto"` an engine that fits the memory
+    which is left. Call it in a thread that gives way (`give_way`): threads and workers inherit that.
 
     Args:
         settings: Everything; engine, level and limits are those of the active model.
@@ -133,15 +133,7 @@ def open_shadow(settings: Settings, database: Database, wanted: RegisteredModel)
         raise ModelError(
             f"{wanted.name} has other weights than were registered: models candidate {wanted.name}"
         )
-    limit = memory_limit_bytes(settings) or verification.process_limit_bytes()
-    left = limit - psutil.Process().memory_info().rss - _WORKER_BYTES
-    chosen = {"model": wanted.name, "threads": 1, "memory_mb": max(1, left // _MIB)}
-    own = settings.model_copy(
-        update={
-            "classifier": settings.classifier.model_copy(update=chosen),
-            "decode": settings.decode.model_copy(update={"workers": 1}),
-        }
-    )
+    own = settings_beside(settings, wanted.name, psutil.Process().memory_info().rss)
     scorer = Scorer.load(own, preparing.logged(), calibrated=wanted.thresholds)
     try:
         with database.transaction() as tx:
@@ -150,6 +142,29 @@ def open_shadow(settings: Settings, database: Database, wanted: RegisteredModel)
         scorer.close()
         raise
     return Shadow(scorer.score, version_id, scorer.set_level, scorer.close)
+
+
+def settings_beside(settings: Settings, name: str, used_bytes: int) -> Settings:
+    """The settings that a shadow is loaded with.
+
+    Args:
+        settings: Those of the daemon.
+        name: The model.
+        used_bytes: Memory of this process, the active model included.
+
+    Returns:
+        The same but for the model, one call at a time, one decode worker, and the memory that is left. A call
+        has as many threads as one of the active model's: to torch, their number is the whole process's.
+    """
+    limit = memory_limit_bytes(settings) or verification.process_limit_bytes()
+    left_mb = max(1, (limit - used_bytes - _WORKER_BYTES) // _MIB)
+    chosen = {"model": name, "threads": call_threads(settings), "memory_mb": left_mb}
+    return settings.model_copy(
+        update={
+            "classifier": settings.classifier.model_copy(update=chosen),
+            "decode": settings.decode.model_copy(update={"workers": 1}),
+        }
+    )
 
 
 def give_way() -> None:
@@ -172,4 +187,4 @@ def in_share(upload: Upload, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") / 2**64 < share
 
 
-__all__ = ["Roles", "Shadow", "give_way", "in_share", "open_shadow", "roles"]
+__all__ = ["Roles", "Shadow", "give_way", "in_share", "open_shadow", "roles", "settings_beside"]

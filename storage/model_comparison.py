@@ -20,6 +20,7 @@ from storage.paired_estimates import Paired
 from storage.review_values import VerdictCode
 from storage.standing import CastVote, is_nsfw, latest_per_person
 from storage.tables import ClassificationRow, ModelVersionRow, ReviewItemRow, VerdictRow
+from storage.values import ReviewReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class _Item:
     probability: float
     stratum: str
     label: float
+    audited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Pairs:
         probabilities: Inclusion probabilities.
         strata: What each was drawn from.
         alone: Reviewed uploads of the time in which both scored, that only one of them did.
+        audited: Whether there are any that nobody had flagged; without them what was missed is unknown.
     """
 
     first: NDArray[np.float64]
@@ -80,6 +83,7 @@ class Pairs:
     probabilities: NDArray[np.float64]
     strata: NDArray[np.str_]
     alone: int
+    audited: bool
 
     def at(self, first: float, second: float) -> Paired:
         """Both models' answers.
@@ -125,6 +129,7 @@ def pairs(
         probabilities=np.array([item.probability for item in both], np.float64),
         strata=np.array([item.stratum for item in both], np.str_),
         alone=alone,
+        audited=any(item.audited for item in both),
     )
 
 
@@ -242,7 +247,14 @@ def _items(tx: Session, since: datetime | None, until: datetime | None) -> list[
         .order_by(ReviewItemRow.id)
     )
     return [
-        _Item(item_id, upload, probability, stratum or reason, _label(votes.get(item_id, ())))
+        _Item(
+            item_id,
+            upload,
+            probability,
+            stratum or reason,
+            _label(votes.get(item_id, ())),
+            reason != ReviewReason.FLAGGED,
+        )
         for item_id, upload, probability, stratum, reason in rows
     ]
 

@@ -245,6 +245,7 @@ def _plain(first: str, second: str, level: str, compared: "Compared") -> dict[st
         **asdict(compared.found),
         "recall_at_equal_load": asdict(compared.equal_load),
         "alone": compared.alone,
+        "audited": compared.audited,
     }
 
 
@@ -254,6 +255,10 @@ def _tell_comparison(first: str, second: str, level: str, compared: "Compared") 
     told = f"{found.labelled} labelled items, {found.positives} explicit, {found.unlike} answered unlike"
     out.print(f"{told}; {found.unlabelled} without a label", highlight=False)
     out.print(f"level {level}: flagging from {one:.4g} and {other:.4g}", highlight=False)
+    if not compared.audited:
+        out.print(
+            "only flagged uploads were reviewed: what both missed, or one of them, is unknown", style="yellow"
+        )
     if compared.alone:
         out.print(
             f"{compared.alone} more were scored by one of them alone, and say nothing here", highlight=False

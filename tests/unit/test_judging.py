@@ -11,9 +11,9 @@ WORSE = Difference(0.5, 0.4, -0.1, -0.2, 0.01)
 UNKNOWN = Difference(None, 0.4, None, -1.0, 1.0)
 
 
-def judged(*differences: Difference, unreachable: str = "") -> Judgement:
+def judged(*differences: Difference, objection: str = "") -> Judgement:
     figures = figures_of(*differences, Margins())
-    return Judgement("feedback", figures, 90, "balanced", (0.8, 0.7), (False, True), unreachable)
+    return Judgement("feedback", figures, 90, "balanced", (0.8, 0.7), (False, True), objection)
 
 
 def test_all_figures_have_to_hold() -> None:
@@ -49,7 +49,7 @@ def test_the_sentence_names_every_figure_with_its_interval_and_margin() -> None:
 
 
 def test_what_cannot_do_as_the_level_asks_is_not_promoted() -> None:
-    found = judged(GOOD, GOOD, GOOD, unreachable="new: no threshold reaches a precision of 50 %")
+    found = judged(GOOD, GOOD, GOOD, objection="new: no threshold reaches a precision of 50 %")
     assert not found.accepts
     assert "What decided: new: no threshold" in found.sentence("new", "old")
 

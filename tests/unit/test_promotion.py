@@ -18,6 +18,7 @@ from storage.engine import Database
 from storage.model_registry import IllegalStanding, ModelStanding, RegisteredModel
 from storage.review_values import VerdictCode
 from storage.tables import UploadRow
+from storage.values import ReviewReason
 from tests.review_items import give, put_up, verdict
 from tests.storage_database import after, classification, fresh_database, model_version
 
@@ -45,10 +46,16 @@ def explicit(log_id: int) -> bool:
     return log_id % 3 == 0
 
 
-def reviewed(database: Database, name: str = "", right: bool = True, count: int = COUNT) -> None:
+def reviewed(
+    database: Database,
+    name: str = "",
+    right: bool = True,
+    count: int = COUNT,
+    reason: ReviewReason = ReviewReason.AUDIT,
+) -> None:
     """Reviewed uploads that the active model gets wrong every sixth time, and another model's scores."""
     scores = {log: 0.9 if explicit(log) != (log % 6 == 0) else 0.1 for log in range(1, count + 1)}
-    put_up(database, scores, now=after(0))
+    put_up(database, scores, now=after(0), reason=reason)
     code = {True: VerdictCode.NSFW_DELETE, False: VerdictCode.SFW}
     give(database, *(verdict(log, code[explicit(log)], revision_id=log) for log in scores))
     if name:
@@ -114,6 +121,17 @@ def test_an_evaluation_counts_against_the_very_model_that_is_active(
             deciding.promote("new")
 
 
+def test_where_only_flagged_uploads_were_reviewed_nobody_is_promoted(
+    database: Database, deciding: Deciding
+) -> None:
+    """What the active model missed is unknown then, and so is what the other one would find."""
+    reviewed(database, "better", reason=ReviewReason.FLAGGED)
+    deciding.set_standing("better", ModelStanding.CANDIDATE)
+    assert not deciding.compare("open_nsfw", "better").audited
+    with pytest.raises(Refused, match="only flagged uploads were reviewed"):
+        deciding.promote("better")
+
+
 def test_the_active_model_cannot_just_be_retired(deciding: Deciding) -> None:
     deciding.begin()
     with pytest.raises(IllegalStanding, match="roll back"):
@@ -143,7 +161,12 @@ def test_too_little_feedback_chooses_no_threshold(database: Database, deciding: 
 
 def flags_more(database: Database, name: str = "louder", count: int = 240) -> None:
     """Reviewed uploads on which a candidate finds everything, and flags as many harmless ones besides."""
-    put_up(database, {log: 0.9 if log % 4 == 0 else 0.1 for log in range(1, count + 1)}, now=after(0))
+    put_up(
+        database,
+        {log: 0.9 if log % 4 == 0 else 0.1 for log in range(1, count + 1)},
+        now=after(0),
+        reason=ReviewReason.AUDIT,
+    )
     code = {True: VerdictCode.NSFW_DELETE, False: VerdictCode.SFW}
     give(database, *(verdict(log, code[log % 3 == 0], revision_id=log) for log in range(1, count + 1)))
     with database.transaction() as tx:
@@ -183,7 +206,12 @@ def test_where_the_level_cannot_be_reached_the_candidate_is_refused(
 def test_a_better_f1_does_not_buy_a_lower_recall(database: Database, deciding: Deciding) -> None:
     """The active model finds everything among many; the candidate flags rightly, and misses a third."""
     count = 240
-    put_up(database, {log: 0.9 if log % 3 else 0.1 for log in range(1, count + 1)}, now=after(0))
+    put_up(
+        database,
+        {log: 0.9 if log % 3 else 0.1 for log in range(1, count + 1)},
+        now=after(0),
+        reason=ReviewReason.AUDIT,
+    )
     code = {True: VerdictCode.NSFW_DELETE, False: VerdictCode.SFW}
     explicit_ones = {log: log % 6 in (1, 4) for log in range(1, count + 1)}
     give(database, *(verdict(log, code[label], revision_id=log) for log, label in explicit_ones.items()))

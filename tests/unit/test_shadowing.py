@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from bot.scoring import call_threads
 from bot.settings import load_settings
-from bot.shadowing import open_shadow, roles
+from bot.shadowing import open_shadow, roles, settings_beside
 from classifier.errors import ModelError
 from classifier.models import catalogue
 from classifier.values import MediaPart
@@ -78,3 +79,14 @@ def test_a_shadow_for_which_there_is_no_memory_left_is_not_loaded(database: Data
         open_shadow(settings, database, registered("open_nsfw", weights))
     with database.read() as tx:
         assert models.last_used(tx) is None
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_a_shadow_leaves_the_active_models_threads_alone_and_takes_what_memory_is_left(threads: int) -> None:
+    """To torch, the number of threads is the whole process's: another one would change the active scores."""
+    settings = load_settings(overrides={"classifier": {"threads": threads, "memory_mb": 1000}})
+    own = settings_beside(settings, "shadow", 600 * 1024**2)
+    assert own.classifier.threads == call_threads(settings) == (threads or call_threads(settings))
+    assert (own.classifier.model, own.decode.workers) == ("shadow", 1)
+    assert own.classifier.memory_mb == 1000 - 600 - 64
+    assert own.decode.model_copy(update={"workers": settings.decode.workers}) == settings.decode
