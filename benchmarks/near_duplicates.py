@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.photographs import photographs
 from bot.retention.hints import Hints
 from bot.scoring import Scorer
 from bot.settings import load_settings
@@ -238,17 +239,13 @@ def _store(folder: Path, count: int) -> Iterator[Database]:
 
 def upload(console: Console) -> dict[str, Any]:
     """What hashing adds to an upload, and what scoring it costs, in CPU milliseconds of all processes."""
-    from tests import media
-
     figures: dict[str, Any] = {}
     table = Table("picture", "scored, CPU ms", "decoded again, CPU ms", "hashed, CPU ms")
     settings = load_settings(overrides={"decode": {"workers": 1}, "classifier": {"engine": "torch-fp32"}})
     scorer = Scorer.load(settings, lambda *_: None)
     with tempfile.TemporaryDirectory() as folder:
         for width, height in SIDES:
-            paths = [Path(folder) / f"{width}-{number}.jpg" for number in range(PICTURES)]
-            for number, path in enumerate(paths):
-                media.photo(width, height, seed=number).save(path, quality=90)
+            paths = photographs(Path(folder), width, height, PICTURES)
             parts = [[MediaPart(path)] for path in paths]
             for warm in parts[:3]:
                 scorer.score(warm)
