@@ -245,9 +245,7 @@ def upload(console: Console) -> dict[str, Any]:
     scorer = Scorer.load(settings, lambda *_: None)
     with tempfile.TemporaryDirectory() as folder:
         for width, height in SIDES:
-            place = Path(folder) / str(width)
-            place.mkdir()
-            paths = photographs(place, width, height, PICTURES)
+            paths = photographs(Path(folder), width, height, PICTURES)
             parts = [[MediaPart(path)] for path in paths]
             for warm in parts[:3]:
                 scorer.score(warm)

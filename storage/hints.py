@@ -81,7 +81,7 @@ def load(tx: Session, chosen: ColumnElement[bool]) -> dict[int, Hint]:
         .order_by(FileMarkRow.id)
     ).all()
     near = {
-        (upload_id, wiki): [int(one["upload_id"]) for one in detail["near"]]
+        (upload_id, wiki): [int(one["upload_id"]) for one in detail.get("near", ())]
         for upload_id, kind, detail, wiki in rows
         if kind == MarkKind.NEAR_DUPLICATE
     }

@@ -46,6 +46,7 @@ class Office:
         self.wiki = wiki or FakeWiki()
         self.asks = FakeAsks()
         self.deleted: FindsDeleted | None = None
+        self.hints_within_s = 0.0
         self.now = NOW
         self.settings = review_settings(**changes)
         self.metrics = Metrics()
@@ -68,6 +69,7 @@ class Office:
             load_messages("en"),
             self.metrics,
             deleted=self.deleted,
+            hints_within_s=self.hints_within_s,
             clock=self.clock,
         )
         groups = self.settings.trusted_groups

@@ -16,6 +16,9 @@ from bot.wiki_pages import Patience
 from classifier.values import Level
 from storage.engine import Database
 
+HINTS_WITHIN_S = 5.0
+"""Hashing a picture takes milliseconds, asking the wiki for deleted files a second or two."""
+
 
 def connect(settings: Settings, *, log_in: bool, stop: threading.Event | None = None) -> Wiki:
     """Open the session that the review works with.
@@ -71,7 +74,18 @@ def open_desk(
     review = settings.review
     reader = VerdictReader(wiki, database, settings.wiki.id, review.trusted_groups, metrics)
     messages = load_messages(review.language)
-    publisher = Publisher(wiki, api, database, settings.wiki.id, review, messages, metrics, deleted=deleted)
+    hinted = settings.retention.near_duplicates or settings.retention.reuploads
+    publisher = Publisher(
+        wiki,
+        api,
+        database,
+        settings.wiki.id,
+        review,
+        messages,
+        metrics,
+        deleted=deleted,
+        hints_within_s=HINTS_WITHIN_S if hinted else 0.0,
+    )
     return ReviewDesk(
         wiki, reader, publisher, review, metrics, stop, set_level=set_level, level=settings.classifier.level
     )

@@ -39,6 +39,8 @@ class Placer:
         wiki_id: Database name of that wiki.
         rows_per_page: At most so many rows.
         clock: Tells the present.
+        hints_within_s: For so long an item waits for what is found about files like its own: a row that was
+            written without it would have to wait for the page's next edit.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class Placer:
         wiki_id: str,
         rows_per_page: int,
         clock: Callable[[], datetime] = utc_now,
+        hints_within_s: float = 0.0,
     ) -> None:
         self._wiki = wiki
         self._database = database
         self._wiki_id = wiki_id
         self._rows_per_page = rows_per_page
         self._clock = clock
+        self._hints_within = timedelta(seconds=hints_within_s)
         self._sizes: dict[str, int] = {}
         self._skipped_groups: frozenset[str] = frozenset()
         self._groups: dict[str, frozenset[str]] = {}
@@ -89,7 +93,8 @@ class Placer:
         while True:
             with self._database.read() as tx:
                 waiting = review_pages.unplaced(tx, PLACE_AT_ONCE, after=after)
-            self._give_pages(self._without_skipped(waiting))
+            ripe = [entry for entry in waiting if self._clock() - entry.scored_at >= self._hints_within]
+            self._give_pages(self._without_skipped(ripe))
             for entry in waiting:
                 settled = settled and self._clock() - entry.scored_at >= SETTLED_AFTER
                 if settled:

@@ -80,6 +80,7 @@ class Publisher:
         messages: The texts.
         metrics: Where edits are counted.
         deleted: Asked about deleted files with the bytes of listed ones; None: nobody asks.
+        hints_within_s: See `Placer`.
         clock: Tells the present.
     """
 
@@ -94,6 +95,7 @@ class Publisher:
         metrics: Metrics,
         *,
         deleted: FindsDeleted | None = None,
+        hints_within_s: float = 0.0,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._wiki = wiki
@@ -104,7 +106,7 @@ class Publisher:
         self._messages = messages
         self._clock = clock
         self._writer = PageWriter(wiki, database, wiki_id, metrics, clock)
-        self._placer = Placer(wiki, database, wiki_id, settings.rows_per_page, clock)
+        self._placer = Placer(wiki, database, wiki_id, settings.rows_per_page, clock, hints_within_s)
         self._overview = Overview(wiki, database, wiki_id, settings, messages, self._writer, clock)
         self._synced: dict[str, _Synced] = {}
         self._looks: dict[str, _Look] = {}

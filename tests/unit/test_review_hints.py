@@ -93,6 +93,21 @@ def test_no_edit_is_made_for_a_hint_alone_but_the_next_one_brings_it(office: Off
     assert office.row(2).shows_hint
 
 
+def test_a_new_item_waits_for_its_hint_before_it_gets_its_row(office: Office) -> None:
+    office.hints_within_s = 5
+    office.restart()
+    judged(office)
+    office.wait(120)
+    office.put_up([2])
+    office.publish()
+    assert office.places(2) == []
+    with office.database.transaction() as tx:
+        hints.note_near(tx, 2, [Near(1, 5)], NOW)
+    office.wait(5)
+    office.publish()
+    assert office.line(2).endswith(HINT)
+
+
 def test_a_hint_follows_the_verdict_that_it_tells_of(office: Office) -> None:
     judged(office)
     put_up_like(office, 2, 1)
