@@ -16,6 +16,9 @@ from bot.commands.evaluate import evaluate
 from bot.settings import load_settings
 from classifier.datasets import building, manifest
 from classifier.datasets.splitting import read_whole, sealed_path
+from classifier.datasets.values import DatasetError
+from classifier.decode.limits import DecodeLimits
+from classifier.training.decoding import read_picture
 from tests.media import photo, save_video
 
 evaluate_app = typer.Typer()
@@ -99,6 +102,13 @@ def test_frames_of_a_film_never_stand_on_two_sides(root: Path, tmp_path: Path) -
     assert all(len(of) == 1 for of in sides.values())
     assert {side for of in sides.values() for side in of} == {"train", "validation", "test"}
     run(dataset_app, "check", path)
+
+
+def test_training_refuses_films_by_name_and_says_what_to_do(films: Path) -> None:
+    dataset = manifest.read(films)
+    item = next(item for item in dataset.items if item.path.endswith((".mp4", ".webm")))
+    with pytest.raises(DatasetError, match=r"vN?o?n?Porn\d+\.\w+: cannot be decoded.*--level frame"):
+        read_picture(dataset.path_of(item), item.sha256, DecodeLimits())
 
 
 @pytest.mark.slow
