@@ -18,6 +18,7 @@ from classifier.errors import ModelError
 from classifier.models.freezing import FreezingSchedule
 from classifier.models.model_config import ModelConfig
 from classifier.training import toml_file
+from classifier.training.devices import check_fit, checked_strategy
 from classifier.training.errors import TrainingError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -169,10 +170,6 @@ class SvmConfig(_Section):
     folds: Annotated[int, Field(ge=2, le=20)] = 5
 
 
-STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
-"""How several devices work together: one process each, started by Lightning with the same command."""
-
-
 class TrainingConfig(_Section):
     """How long, on what, and what is kept.
 
@@ -195,7 +192,7 @@ class TrainingConfig(_Section):
         precision: Lightning's name; `bf16-mixed` also works on a CPU, `16-mixed` is for GPUs.
         accelerator: Lightning's name.
         devices: How many; 0: all that there are (one process on a CPU).
-        strategy: One of `STRATEGIES`; `freezing` on several devices needs `ddp_find_unused_parameters_true`.
+        strategy: Lightning's name; see `devices`.
         threads: Of torch on the CPU; 0 leaves it alone. Other numbers may round differently.
     """
 
@@ -221,16 +218,7 @@ class TrainingConfig(_Section):
     @field_validator("strategy")
     @classmethod
     def _known_strategy(cls, strategy: str) -> str:
-        if strategy in STRATEGIES:
-            return strategy
-        known = ", ".join(STRATEGIES)
-        why = "is unknown here"
-        if any(way in strategy for way in ("spawn", "fork", "notebook")):
-            # The copies would come back without what was measured and kept in them.
-            why = "copies this process instead of starting the command once for each device"
-        elif strategy.startswith(("fsdp", "deepspeed", "ddp")):
-            why = "is not supported: weights that lie in parts on several devices cannot be kept"
-        raise ValueError(f"{strategy!r} {why}; use ddp, or another of {known}")
+        return checked_strategy(strategy)
 
     @field_validator("freezing")
     @classmethod
@@ -290,16 +278,7 @@ class TrainConfig(_Section):
             raise ValueError("training.epochs: without any, only model.head = 'svm' can be fitted")
         if (head == "hinge") != (self.loss.kind != "cross_entropy") and self.model:
             raise ValueError("loss.kind: a hinge loss belongs to model.head = 'hinge', and to no other")
-        several, plain = self.training.devices > 1, self.training.strategy in ("auto", "ddp")
-        if self.training.freezing and several and plain:
-            raise ValueError(
-                "training.strategy: with training.freezing on several devices use "
-                "'ddp_find_unused_parameters_true'"
-            )
-        if self.training.precision == "16-mixed" and self.training.accelerator == "cpu":
-            raise ValueError(
-                "training.precision: '16-mixed' is for GPUs; on a CPU use 'bf16-mixed' or '32-true'"
-            )
+        check_fit(self.training)
         if self.training.checkpoint_every_steps and self.training.accumulate > 1:
             raise ValueError("training.checkpoint_every_steps: not together with training.accumulate")
         return self
