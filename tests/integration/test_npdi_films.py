@@ -35,10 +35,10 @@ def run(app: typer.Typer, *arguments: object, code: int = 0) -> Result:
 
 
 def film(seed: int, seconds: int = 3) -> list[Image.Image]:
-    """A second of black and of the title that all these films have, then a view that wanders."""
+    """The title that all these films have and a moment of black, then a view that wanders."""
     title = photo(WIDTH_PX, HEIGHT_PX, seed=999)
     view = np.asarray(photo(WIDTH_PX * 2, HEIGHT_PX * 2, seed=seed))
-    frames = [Image.new("RGB", (WIDTH_PX, HEIGHT_PX))] * (RATE // 2) + [title] * (RATE // 2)
+    frames = [title] * (RATE // 2) + [Image.new("RGB", (WIDTH_PX, HEIGHT_PX))] * (RATE // 2)
     for index in range((seconds - 1) * RATE):
         x, y = index * 4, index * 3
         frames.append(Image.fromarray(view[y : y + HEIGHT_PX, x : x + WIDTH_PX].copy()))
