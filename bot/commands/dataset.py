@@ -102,7 +102,7 @@ def build_dataset(
                 on_step=on_step,
             )
         building.write_removed(built.removed, building.removed_path(output))
-        building.require_both_labels(built.dataset)
+        building.require_left(built, output)
         manifest.write(built.dataset, output)
     _print_built(built, output)
     if any(finding.severity == "error" for finding in built.findings):

@@ -259,6 +259,31 @@ def require_both_labels(dataset: Dataset) -> None:
             raise DatasetError(f"no picture has the label {label!r}", dataset.name, None, "label")
 
 
+def require_left(built: Building, path: Path) -> None:
+    """Go no further where what was left out was all of a label.
+
+    Args:
+        built: What building gave.
+        path: The manifest that is to be written; the list of what was left out lies beside it.
+
+    Raises:
+        DatasetError: It names the first file that was left out.
+    """
+    try:
+        require_both_labels(built.dataset)
+    except DatasetError as error:
+        if not built.removed:
+            raise
+        first = built.removed[0]
+        raise DatasetError(
+            f"{error.message}, after {len(built.removed)} of {built.given} were left out; the first one: "
+            f"{first.path}: {first.message} ({first.code}). All are listed in {removed_path(path)}",
+            built.dataset.name,
+            None,
+            "label",
+        ) from error
+
+
 def removed_path(path: Path) -> Path:
     """Where the list of what was left out lies beside a manifest."""
     return path.with_name(f"{path.stem}.removed.csv")
@@ -333,5 +358,6 @@ __all__ = [
     "read_source",
     "removed_path",
     "require_both_labels",
+    "require_left",
     "write_removed",
 ]

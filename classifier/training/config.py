@@ -18,6 +18,7 @@ from classifier.errors import ModelError
 from classifier.models.freezing import FreezingSchedule
 from classifier.models.model_config import ModelConfig
 from classifier.training import toml_file
+from classifier.training.devices import check_fit, checked_strategy
 from classifier.training.errors import TrainingError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -189,10 +190,10 @@ class TrainingConfig(_Section):
         keep: Whether the weights of the `best` or of the `last` epoch are the run's result.
         checkpoint_every_steps: Steps between two checkpoints within an epoch; 0: at its end only.
         deterministic: Whether only algorithms are used that give equal results every time.
-        precision: Lightning's name; `16-mixed` and `bf16-mixed` are for GPUs.
+        precision: Lightning's name; `bf16-mixed` also works on a CPU, `16-mixed` is for GPUs.
         accelerator: Lightning's name.
         devices: How many; 0: all that there are (one process on a CPU).
-        strategy: Lightning's name, such as `ddp`; `freezing` needs `ddp_find_unused_parameters_true`.
+        strategy: Lightning's name; see `devices`.
         threads: Of torch on the CPU; 0 leaves it alone. Other numbers may round differently.
     """
 
@@ -214,6 +215,11 @@ class TrainingConfig(_Section):
     devices: Annotated[int, Field(ge=0)] = 1
     strategy: str = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, strategy: str) -> str:
+        return checked_strategy(strategy)
 
     @field_validator("freezing")
     @classmethod
@@ -273,6 +279,7 @@ class TrainConfig(_Section):
             raise ValueError("training.epochs: without any, only model.head = 'svm' can be fitted")
         if (head == "hinge") != (self.loss.kind != "cross_entropy") and self.model:
             raise ValueError("loss.kind: a hinge loss belongs to model.head = 'hinge', and to no other")
+        check_fit(self.training)
         if self.training.checkpoint_every_steps and self.training.accumulate > 1:
             raise ValueError("training.checkpoint_every_steps: not together with training.accumulate")
         return self

@@ -82,7 +82,10 @@ def _content(path: Path, sha256: str) -> bytes:
 def _opened(content: bytes, limits: DecodeLimits) -> Image.Image:
     found = sniff(content[:HEAD_BYTES], len(content))
     if found.name not in _FORMATS:
-        raise DecodeError("unsupported_type", f"it is no picture but {found.name or found.family}")
+        what = f"it is no picture but {found.name or found.family}"
+        if found.family == "video":
+            what += "; train on frames of films (dataset build --level frame)"
+        raise DecodeError("unsupported_type", what)
     return open_pillow(io.BytesIO(content), found.name, limits)
 
 

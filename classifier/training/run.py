@@ -94,6 +94,7 @@ def train(
         DatasetError: Where the data is not fit for training.
         ModelError: Where the network cannot be built.
     """
+    _check_device(config)
     parts = _Parts(
         config, dataset.for_training(), build or _built(config), folder, tuple(callbacks), progress
     )
@@ -144,6 +145,7 @@ def resume(
     if record.result is not None:
         return record
     config = configs.load(folder / folders.CONFIG_NAME)
+    _check_device(config)
     dataset = (configs.read_dataset(config) if dataset is None else dataset).for_training()
     if (found := manifest.content_hash(dataset)) != record.data["hash"]:
         raise TrainingError(
@@ -307,6 +309,16 @@ def _settings(config: TrainConfig) -> Iterator[None]:
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+
+
+def _check_device(config: TrainConfig) -> None:
+    """Refuse what Lightning would turn into something else in silence: half precision on a CPU."""
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    if config.training.precision == "16-mixed" and not has_gpu:
+        raise TrainingError(
+            f"{config.name}: training.precision: '16-mixed' needs a GPU, and there is none here; use "
+            "'bf16-mixed' or '32-true'"
+        )
 
 
 def _built(config: TrainConfig, goes_on: bool = False) -> Build:

@@ -198,6 +198,18 @@ def test_every_unfit_source_is_blamed_by_file_and_column(tmp_path: Path) -> None
         assert "broken.parquet" in run(command, tmp_path / "broken.parquet", code=EXIT_CONFIG).stderr
 
 
+def test_where_nothing_of_a_label_can_be_read_the_first_file_is_named(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "safe", tmp_path / "given/safe")
+    (tmp_path / "given/nsfw").mkdir()
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / "given/nsfw" / name).write_text("no picture")
+    result = run("build", tmp_path / "given", tmp_path / "o.csv", "--workers", 1, code=EXIT_CONFIG)
+    for told in ("no picture has the label 'nsfw'", "nsfw/a.jpg", "undecodable", "o.removed.csv"):
+        assert told in result.output
+    assert "nsfw/b.png" in (tmp_path / "o.removed.csv").read_text()
+    assert not (tmp_path / "o.csv").exists()
+
+
 def test_too_many_and_too_large_files_are_refused_by_name(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=f"{folder.name}.*more than 3 files"):
         building.read_source(folder, options=building.SourceOptions(max_items=3))

@@ -16,6 +16,9 @@ from bot.commands.evaluate import evaluate
 from bot.settings import load_settings
 from classifier.datasets import building, manifest
 from classifier.datasets.splitting import read_whole, sealed_path
+from classifier.datasets.values import DatasetError
+from classifier.decode.limits import DecodeLimits
+from classifier.training.decoding import read_picture
 from tests.media import photo, save_video
 
 evaluate_app = typer.Typer()
@@ -32,10 +35,10 @@ def run(app: typer.Typer, *arguments: object, code: int = 0) -> Result:
 
 
 def film(seed: int, seconds: int = 3) -> list[Image.Image]:
-    """A second of black and of the title that all these films have, then a view that wanders."""
+    """The title that all these films have and a moment of black, then a view that wanders."""
     title = photo(WIDTH_PX, HEIGHT_PX, seed=999)
     view = np.asarray(photo(WIDTH_PX * 2, HEIGHT_PX * 2, seed=seed))
-    frames = [Image.new("RGB", (WIDTH_PX, HEIGHT_PX))] * (RATE // 2) + [title] * (RATE // 2)
+    frames = [title] * (RATE // 2) + [Image.new("RGB", (WIDTH_PX, HEIGHT_PX))] * (RATE // 2)
     for index in range((seconds - 1) * RATE):
         x, y = index * 4, index * 3
         frames.append(Image.fromarray(view[y : y + HEIGHT_PX, x : x + WIDTH_PX].copy()))
@@ -99,6 +102,13 @@ def test_frames_of_a_film_never_stand_on_two_sides(root: Path, tmp_path: Path) -
     assert all(len(of) == 1 for of in sides.values())
     assert {side for of in sides.values() for side in of} == {"train", "validation", "test"}
     run(dataset_app, "check", path)
+
+
+def test_training_refuses_films_by_name_and_says_what_to_do(films: Path) -> None:
+    dataset = manifest.read(films)
+    item = next(item for item in dataset.items if item.path.endswith((".mp4", ".webm")))
+    with pytest.raises(DatasetError, match=r"vN?o?n?Porn\d+\.\w+: cannot be decoded.*--level frame"):
+        read_picture(dataset.path_of(item), item.sha256, DecodeLimits())
 
 
 @pytest.mark.slow

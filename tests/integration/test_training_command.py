@@ -190,3 +190,19 @@ def test_a_full_size_configuration_lacks_nothing_but_data_and_weights(
     )
     assert done.exit_code == 3
     assert "weights.pth: there is no such file to start from" in done.output
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network_and_write_one_run(lab: Path) -> None:
+    """Data-parallel over gloo, as on two GPUs: each process sees half of every step's pictures."""
+    command = [
+        *(sys.executable, "-m", "tests.training_commands", "train", "-c", str(lab / "tiny.toml")),
+        *("--out", str(lab / "ddp"), "--set", "training.strategy=ddp", "--set", "training.devices=2"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    record = folders.read(lab / "ddp/tiny/seed-0")
+    assert record.result is not None
+    # 24 pictures in batches of 12 for each of two processes: one step an epoch instead of two.
+    assert (record.result.epochs, record.result.steps) == (2, 2)
+    assert (lab / "ddp/tiny/seed-0/weights.safetensors").is_file()

@@ -192,3 +192,19 @@ def test_a_file_that_changed_after_it_was_verified_is_named(tmp_path: Path) -> N
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(DatasetError, match=f"{path.name}.*is not the file that was verified"):
         train(config(), data, tmp_path / "run", build=TinyNetwork)
+
+
+def test_half_precision_works_on_a_cpu_where_it_can_and_is_refused_where_not(
+    data: Dataset, tmp_path: Path
+) -> None:
+    record = train(config(training={"precision": "bf16-mixed"}), data, tmp_path / "bf16", build=TinyNetwork)
+    assert record.result is not None
+    assert all(
+        tensor.dtype != torch.bfloat16 for tensor in load_file(tmp_path / "bf16/weights.safetensors").values()
+    )
+    if torch.cuda.is_available():
+        return
+    half = config(training={"precision": "16-mixed", "accelerator": "auto"})
+    with pytest.raises(TrainingError, match=r"training\.precision: '16-mixed' needs a GPU"):
+        train(half, data, tmp_path / "half", build=TinyNetwork)
+    assert not (tmp_path / "half").exists()

@@ -33,6 +33,19 @@ FULL_SIZE = sorted((ROOT / "config" / "train").glob("*.toml"))
             "loss.kind: a hinge loss belongs to",
         ),
         ('name = "x"\n[svm]\nfolds = 1', "svm.folds: "),
+        (
+            'name = "x"\n[training]\nstrategy = "ddp_spawn"',
+            "training.strategy: 'ddp_spawn' copies this process",
+        ),
+        ('name = "x"\n[training]\nstrategy = "fsdp"', "training.strategy: 'fsdp' is not supported"),
+        (
+            'name = "x"\n[training]\nstrategy = "ddp"\ndevices = 2\nfreezing = "head@0"',
+            "use 'ddp_find_unused_parameters_true'",
+        ),
+        (
+            'name = "x"\n[training]\nprecision = "16-mixed"\naccelerator = "cpu"',
+            "training.precision: '16-mixed' is for GPUs",
+        ),
         ("[data]", "name: Field required"),
         ('name = "../x"', "name: "),
         ("name = ", "is not TOML"),
