@@ -160,6 +160,8 @@ def test_one_command_leads_from_the_store_to_a_candidate_and_again_changes_nothi
     assert found.standing is ModelStanding.CANDIDATE
     evaluation = found.evidence["evaluation"]
     assert evaluation["against"] == store.FIRST
+    assert evaluation.keys() >= {"f1", "recall", "recall_at_equal_load"}
+    assert configs.load(tmp_path / "second" / "run" / "config.toml").training.sampling == "weighted"
     rows = [
         json.loads(line) for line in (tmp_path / "second/export/0001/feedback.jsonl").read_text().splitlines()
     ]
