@@ -8,7 +8,7 @@ from benchmarks.retraining import BASE, BETTER, WORSE, commands, configuration, 
 from benchmarks.retraining_world import Scale, exchanged
 from tests.torch_threads import one_thread
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures(one_thread.__name__)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures(one_thread.__name__)]
 
 SMALL = Scale(side_px=64, input_px=32, base=900, base_epochs=8, period=320, days=2, daily_budget=160)
 
