@@ -27,10 +27,12 @@ from typer.testing import CliRunner
 from benchmarks.retraining_world import (
     Arrival,
     Scale,
+    Spoil,
     World,
     arrivals,
     base_config,
     base_data,
+    mislabelled,
     shuffled,
 )
 from bot.cli import app
@@ -117,7 +119,12 @@ def commands(config: Path) -> Command:
 
 
 def run(
-    folder: Path, scale: Scale, give: Command, say: Say, candidates: Sequence[str] = CANDIDATES
+    folder: Path,
+    scale: Scale,
+    give: Command,
+    say: Say,
+    candidates: Sequence[str] = CANDIDATES,
+    spoil: Spoil = shuffled,
 ) -> Outcome:
     """Go the whole way.
 
@@ -127,6 +134,7 @@ def run(
         give: Gives a command of the bot's, and gets its exit code and what it printed.
         say: Told what is being done.
         candidates: Which of them are made; `BETTER` and `WORSE` are needed.
+        spoil: Makes the labels that `WORSE` is trained on.
 
     Returns:
         What came of it.
@@ -148,7 +156,7 @@ def run(
         asked = world.score(first, BASE)
         world.review(first)
         clock.done("first period")
-        told = retrained(folder, give, candidates)
+        told = retrained(folder, give, candidates, spoil)
         clock.done("retrainings")
         _ok(give(["models", "shadow", BETTER]))
         asked_again = world.score(second, BASE, keep=False)
@@ -177,8 +185,8 @@ def deploy(folder: Path, give: Command) -> None:
     _ok(give(["models", "promote", BASE, "--force"]))
 
 
-def retrained(folder: Path, give: Command, candidates: Sequence[str]) -> dict[str, str]:
-    """Retrain: on an export of its own, on the same without base data, and on shuffled labels."""
+def retrained(folder: Path, give: Command, candidates: Sequence[str], spoil: Spoil) -> dict[str, str]:
+    """Retrain: on an export of its own, on the same without base data, and on wrong labels."""
     more = ["--key-file", str(folder / "export.key"), "--by", "benchmark"]
     for setting in ("data.workers=0", "training.threads=1", "training.accelerator=cpu"):
         more += ["--set", setting]
@@ -191,7 +199,7 @@ def retrained(folder: Path, give: Command, candidates: Sequence[str]) -> dict[st
     export = folder / BETTER / "export"
     if BARE in candidates:
         told[BARE] = retrain(BARE, str(export))
-    nonsense = shuffled(export / "0001", folder / "nonsense")
+    nonsense = mislabelled(export / "0001", folder / "nonsense", spoil)
     # Two mistakes at once: on nonsense alone a model that starts so well hardly gets worse.
     told[WORSE] = retrain(WORSE, str(nonsense), "--set", "optimizer.rate=0.003")
     return told

@@ -15,7 +15,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,6 +55,7 @@ NIGHT_SHARE = 0.4
 POSITIVES_KEPT = 0.35
 """Of what is drawn with a striped disc, so much is uploaded: about a quarter of the uploads."""
 REVIEWERS = 12
+Spoil = Callable[[Sequence[str]], list[str]]
 ERRS, UNSURE, OPEN, SECOND_OPINION = 0.03, 0.02, 0.05, 0.1
 
 
@@ -310,12 +311,23 @@ class World:
             return models.register(tx, version, START), card.thresholds[self._settings.classifier.level]
 
 
-def shuffled(export: Path, target: Path) -> Path:
-    """Copy an export with the labels of what is trained on dealt out anew: a worse candidate is made of it.
+def shuffled(labels: Sequence[str]) -> list[str]:
+    """Deal labels out anew: what is trained on them knows nothing."""
+    return [str(label) for label in np.random.default_rng(0).permutation(list(labels))]
+
+
+def exchanged(labels: Sequence[str]) -> list[str]:
+    """Say the opposite: what is trained on them errs."""
+    return [DEFAULT_CLASSES[1 - DEFAULT_CLASSES.index(label)] for label in labels]
+
+
+def mislabelled(export: Path, target: Path, spoil: Spoil) -> Path:
+    """Copy an export with wrong labels on what is trained on: a worse candidate is made of it.
 
     Args:
         export: A finished one.
         target: Gets the copy; pictures are linked.
+        spoil: Makes wrong labels of right ones.
 
     Returns:
         The copy.
@@ -323,10 +335,9 @@ def shuffled(export: Path, target: Path) -> Path:
     shutil.copytree(export, target, copy_function=os.link)
     file = target / "feedback.jsonl"
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    places = [n for n, row in enumerate(rows) if row["split"] != "test" and row["label"] in DEFAULT_CLASSES]
-    labels = np.random.default_rng(0).permutation([rows[place]["label"] for place in places])
-    for place, label in zip(places, labels.tolist(), strict=True):
-        rows[place]["label"] = label
+    trained = [row for row in rows if row["split"] != "test" and row["label"] in DEFAULT_CLASSES]
+    for row, label in zip(trained, spoil([row["label"] for row in trained]), strict=True):
+        row["label"] = label
     file.unlink()  # a link to the other export's
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return target

@@ -160,6 +160,8 @@ def test_one_command_leads_from_the_store_to_a_candidate_and_again_changes_nothi
     assert found.standing is ModelStanding.CANDIDATE
     evaluation = found.evidence["evaluation"]
     assert evaluation["against"] == store.FIRST
+    assert evaluation.keys() >= {"f1", "recall", "recall_at_equal_load"}
+    assert configs.load(tmp_path / "second" / "run" / "config.toml").training.sampling == "weighted"
     rows = [
         json.loads(line) for line in (tmp_path / "second/export/0001/feedback.jsonl").read_text().splitlines()
     ]
@@ -300,7 +302,7 @@ def test_what_cannot_end_well_is_refused_before_anything_is_trained(tmp_path: Pa
 def test_a_model_whose_network_is_not_ours_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nsfwjs cannot be trained on"):
         from_weights(
-            configs.load(ROOT / "config/train/retrain.toml"),
+            configs.load(ROOT / "config/retrain.toml"),
             door.card("nsfwjs"),
             tmp_path,
             tmp_path / "x.csv",

@@ -54,6 +54,23 @@ def interrupted(whole: Path, folder: Path) -> Path:
     return folder
 
 
+def test_weighted_sampling_goes_by_the_pictures_weights_and_balanced_does_not(
+    data: Dataset, tmp_path: Path
+) -> None:
+    heavy = data.with_items(
+        dataclasses.replace(item, weight=9.0 if index % 3 else 1.0) for index, item in enumerate(data.items)
+    )
+    found = {}
+    for sampling in ("weighted", "balanced"):
+        for name, dataset in (("plain", data), ("heavy", heavy)):
+            folder = tmp_path / f"{sampling}-{name}"
+            settings = config(training={"epochs": 1, "sampling": sampling})
+            train(settings, dataset, folder, build=TinyNetwork)
+            found[sampling, name] = weights(folder)
+    assert found["weighted", "plain"] != found["weighted", "heavy"]
+    assert found["balanced", "plain"] == found["balanced", "heavy"]
+
+
 def test_two_runs_of_one_configuration_give_equal_weights(data: Dataset, whole: Path, tmp_path: Path) -> None:
     torch.manual_seed(12345)  # others' random numbers must not matter
     again = tmp_path / "again"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from bot.retraining import card as cards
 from bot.retraining import feedback as exports
 from bot.retraining import leaks
-from bot.retraining.evaluating import Copies, Evaluation
+from bot.retraining.evaluating import Copies, Evaluation, Scoring, evaluate
 from bot.retraining.preparing import Prepared
 from bot.retraining.weighting import LEAST_EFFECTIVE, capped, effective, weighted
 from classifier.datasets.near import mirrored_hash
-from classifier.datasets.values import DatasetError, Item
+from classifier.datasets.values import Dataset, DatasetError, Item
 from classifier.values import ModelCard
 from storage.paired_estimates import Comparison, Difference
 
@@ -144,6 +144,40 @@ def test_classes_and_splits_are_weighted_apart() -> None:
     assert [one.weight for one in weighted(items)] == pytest.approx([2 / 3, 4 / 3, 1])
 
 
+class Known(Scoring):
+    """Scores that are known beforehand."""
+
+    def scores(self, dataset: Dataset, model: str, what: str) -> dict[str, float]:
+        found = {
+            "old": {"0.png": 0.9, "1.png": 0.2, "2.png": 0.1},
+            "new": {"0.png": 0.9, "1.png": 0.9, "2.png": 0.8},
+        }
+        return {item.path: found[model][item.path] for item in dataset.items if item.path in found[model]}
+
+
+def test_disputed_items_count_as_is_least_favourable_and_copies_are_compared(tmp_path: Path) -> None:
+    held = {"split": "test", "inclusion_probability": 1.0, "score": 0.7, "weights_sha256": "b"}
+    feedback = exports.read(
+        export(
+            tmp_path,
+            {**held, "label": "nsfw"},
+            {**held, "label": "nsfw", "score": 0.4},
+            {**held, "label": "disputed", "weights_sha256": "other"},
+            {**held, "label": "nsfw", "path": None},
+            {**held, "label": "safe"},  # cannot be decoded
+        )
+    )
+    found = evaluate(feedback, ("old", "new"), 0.5, "b", Known(tmp_path))
+    assert (found.comparison.labelled, found.comparison.positives) == (2, 2)
+    assert (found.disputed, found.without_score) == (1, 2)
+    f1 = found.comparison.f1
+    assert (f1.first, f1.second) == (pytest.approx(2 / 3), 1.0)
+    assert found.least["f1"].value == pytest.approx(0.8 - 2 / 3)  # the disputed one is no hit
+    assert found.evidence()["f1"]["value"] == found.least["f1"].value
+    assert found.evidence().keys() >= {"recall", "recall_at_equal_load", "labelled", "f1_without_disputed"}
+    assert found.copies == Copies(2, pytest.approx(0.2), 0)
+
+
 def test_the_card_names_base_export_counts_weights_and_what_was_left_out(tmp_path: Path) -> None:
     feedback = exports.read(export(tmp_path, {"label": "nsfw"}, {"split": "test"}, {"label": "unsure"}))
     prepared = Prepared(
@@ -160,7 +194,7 @@ def test_the_card_names_base_export_counts_weights_and_what_was_left_out(tmp_pat
         unreadable=(),
     )
     one = Difference(0.5, 0.75, 0.25, 0.125, 0.375)
-    found = Comparison(one, one, one, 90, 11, 20, 3)
+    found = Comparison(one, one, one, one, 90, 11, 20, 3)
     model = ModelCard("better", "tiny", "e" * 64, "imagenet-v1", 224, {}, "CC0-1.0", "")
     facts = cards.Facts(
         model,

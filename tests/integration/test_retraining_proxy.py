@@ -1,0 +1,30 @@
+"""Feedback corrects a planted weakness of the drawn task: the benchmark's whole way, smaller."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.retraining import BASE, BETTER, WORSE, commands, configuration, run
+from benchmarks.retraining_world import Scale, exchanged
+from tests.torch_threads import one_thread
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures(one_thread.__name__)]
+
+SMALL = Scale(side_px=64, input_px=32, base=900, base_epochs=8, period=320, days=2, daily_budget=160)
+
+
+def test_feedback_improves_beyond_the_interval_and_is_promoted_and_what_is_worse_is_refused(
+    tmp_path: Path,
+) -> None:
+    give = commands(configuration(tmp_path, SMALL))
+    found = run(tmp_path, SMALL, give, lambda _what: None, (BETTER, WORSE), exchanged)
+    assert found.compared[BETTER]["f1"]["low"] > 0
+    assert found.truth[BETTER] > found.truth[BASE] > found.truth[WORSE]
+    assert found.promoted[BETTER][0], found.promoted[BETTER][1]
+    assert not found.promoted[WORSE][0]
+    assert "not promoted: worse less base" in found.promoted[WORSE][1]
+    assert "base data: " in found.told[BETTER]
+    code, history = give(["models", "history", "--json"])
+    assert code == 0
+    assert '"name": "better"' in history.splitlines()[0]
+    assert '"standing": "active"' in history.splitlines()[0]
