@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from bot.sampling import load_key
+from bot.sampling import load_key, proposals_a_day
 from bot.settings import SamplingSettings
 from storage import draws, proposals
 from storage.engine import Database
@@ -38,7 +38,7 @@ def open_proposer(settings: SamplingSettings, database: Database) -> "Proposer |
     Raises:
         ConfigError: Where the key cannot be had.
     """
-    if not settings.enabled or not settings.proposals_a_day:
+    if not settings.enabled or not proposals_a_day(settings):
         return None
     return Proposer(database, settings, load_key(settings.key_file))
 
@@ -90,13 +90,13 @@ class Proposer:
         """
         now = self._clock()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if not self._settings.proposals_a_day or self._done == today or now < today + SETTLE:
+        if not proposals_a_day(self._settings) or self._done == today or now < today + SETTLE:
             return 0
         with self._database.read() as tx:
             plan = draws.load_plan(tx, now)
         if plan is None or plan.effective_at < today:
             return 0  # the first score of the day plans it, and leaves room in its budget
-        budget = min(self._settings.proposals_a_day, self._settings.daily_budget - plan.plan.daily_budget)
+        budget = min(proposals_a_day(self._settings), self._settings.daily_budget - plan.plan.daily_budget)
         count = self._draw(today - ONE_DAY, today, budget, now) if budget >= 1 else 0
         self._done = today
         return count

@@ -164,9 +164,7 @@ class SamplingSettings(Section):
     enabled: bool = Field(description="false: every flagged upload, and no others.")
     daily_budget: Annotated[int, Field(ge=2)] = Field(description="Never exceeded; a day is one of UTC.")
     audit_share: Share = Field(description="The least share of the budget for unflagged uploads.")
-    uncertainty_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        description="Of the budget, for a second draw of what the models are unsure of; 0: none."
-    )
+    uncertainty_share: Annotated[float, Field(ge=0, le=0.5, description="Of it, for a second draw.")]
     edges: tuple[Share, ...] = Field(description="Scores that divide the strata.")
     first_day_uploads: Count = Field(description="Expected of the first day; later ones are counted.")
     key_file: Path = Field(description="The secret that draws follow from; made where it is missing.")
@@ -176,16 +174,6 @@ class SamplingSettings(Section):
         if sorted(set(self.edges)) != list(self.edges):
             raise ValueError("edges must rise")
         return self
-
-    @property
-    def proposals_a_day(self) -> int:
-        """How many items of the budget the second draw has; the first one needs two."""
-        return min(int(self.uncertainty_share * self.daily_budget), self.daily_budget - 2)
-
-    @property
-    def first_budget(self) -> int:
-        """What the first draw has."""
-        return self.daily_budget - self.proposals_a_day
 
 
 class PipelineSettings(Section):

@@ -38,6 +38,7 @@ from storage.values import (
     Source,
     Upload,
     UploadAction,
+    public_id,
 )
 
 # Retries get this share of what is claimed while fresh uploads wait too, and the rest when none do.
@@ -295,11 +296,6 @@ def item_id_of(upload: Upload) -> str:
         An id such as `commonswiki-330498118`.
     """
     return public_id(upload.wiki, upload.log_id)
-
-
-def public_id(wiki: str, log_id: int) -> str:
-    """The same, from the two that it follows from."""
-    return f"{wiki}-{log_id}"
 
 
 def next_due_at(tx: Session) -> datetime | None:

@@ -254,6 +254,11 @@ class FlaggedItem:
     scored_at: datetime
 
 
+def public_id(wiki: str, log_id: int) -> str:
+    """The public id of a review item (`storage.uploads.item_id_of`), from the two that it follows from."""
+    return f"{wiki}-{log_id}"
+
+
 class ReviewReason(StrEnum):
     """Why an upload was chosen for review."""
 
