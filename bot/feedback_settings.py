@@ -27,16 +27,6 @@ class SamplingSettings(Section):
             raise ValueError("edges must rise")
         return self
 
-    @property
-    def proposals_a_day(self) -> int:
-        """How many items of the budget the second draw has; the first one needs two."""
-        return min(int(self.uncertainty_share * self.daily_budget), self.daily_budget - 2)
-
-    @property
-    def first_budget(self) -> int:
-        """What the first draw has."""
-        return self.daily_budget - self.proposals_a_day
-
 
 class RetentionSettings(Section):
     """Which reduced pictures of flagged and sampled uploads are kept, and what is compared with them."""

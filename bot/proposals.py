@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from bot.feedback_settings import SamplingSettings
-from bot.sampling import load_key
+from bot.sampling import load_key, proposals_a_day
 from storage import draws, proposals
 from storage.engine import Database
 from storage.sampling import SLACK, draw
@@ -38,7 +38,7 @@ def open_proposer(settings: SamplingSettings, database: Database) -> "Proposer |
     Raises:
         ConfigError: Where the key cannot be had.
     """
-    if not settings.enabled or not settings.proposals_a_day:
+    if not settings.enabled or not proposals_a_day(settings):
         return None
     return Proposer(database, settings, load_key(settings.key_file))
 
@@ -90,26 +90,29 @@ class Proposer:
         """
         now = self._clock()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        if not self._settings.proposals_a_day or self._done == today or now < today + SETTLE:
+        if not proposals_a_day(self._settings) or self._done == today or now < today + SETTLE:
             return 0
-        with self._database.transaction() as tx:
+        with self._database.read() as tx:
             plan = draws.load_plan(tx, now)
-            if plan is None or plan.effective_at < today:
-                return 0  # the first score of the day plans it, and leaves room in its budget
-            room = self._settings.daily_budget - plan.plan.daily_budget
-            budget = min(self._settings.proposals_a_day, room)
-            yesterday = today - ONE_DAY
-            if budget < 1 or proposals.drawn(tx, yesterday, today):
-                count = 0
-            else:
-                found = proposals.candidates(tx, yesterday, today)
-                unsure = uncertainty(found.scores, found.thresholds, found.others)
-                # A hair less than the budget: points on a line of its whole length could be one more.
-                second = inclusion_probabilities(unsure, budget - SLACK)
-                turn = turns(start_of(self._key, yesterday.date().isoformat()), second)
-                count = proposals.record(tx, found, second, turn, combined(found.probabilities, second), now)
-                log.info("proposed", extra={"uploads": len(found.upload_ids), "chosen": count})
+        if plan is None or plan.effective_at < today:
+            return 0  # the first score of the day plans it, and leaves room in its budget
+        budget = min(proposals_a_day(self._settings), self._settings.daily_budget - plan.plan.daily_budget)
+        count = self._draw(today - ONE_DAY, today, budget, now) if budget >= 1 else 0
         self._done = today
+        return count
+
+    def _draw(self, since: datetime, until: datetime, budget: int, now: datetime) -> int:
+        with self._database.transaction() as tx:
+            if proposals.drawn(tx, since, until):
+                return 0
+            found = proposals.candidates(tx, since, until)
+            unsure = uncertainty(found.scores, found.thresholds, found.others)
+            # A hair less than the budget: points on a line of its whole length could be one more.
+            second = inclusion_probabilities(unsure, budget - SLACK)
+            turn = turns(start_of(self._key, since.date().isoformat()), second)
+            either = combined(found.probabilities, second)
+            count = proposals.record(tx, found, second, turn, either, now)
+        log.info("proposed", extra={"uploads": len(found.upload_ids), "chosen": count})
         return count
 
 

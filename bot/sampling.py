@@ -106,12 +106,12 @@ class Sampler:
             stored is not None
             and of_today
             and stored.plan.strata == strata
-            and stored.plan.daily_budget == wanted.first_budget
+            and stored.plan.daily_budget == first_budget(wanted)
             and stored.key_fingerprint == self._fingerprint
         ):
             return stored.plan
         evidence = draws.evidence_before(tx, strata, begin) or self._assumed()
-        plan = allocate(evidence, daily_budget=wanted.first_budget, audit_share=wanted.audit_share)
+        plan = allocate(evidence, daily_budget=first_budget(wanted), audit_share=wanted.audit_share)
         since = now if of_today else begin
         return draws.store_plan(
             tx, plan, evidence, key_fingerprint=self._fingerprint, effective_at=since, now=now
@@ -153,6 +153,16 @@ def open_sampler(settings: SamplingSettings) -> Sampler | None:
 def fingerprint(key: bytes) -> str:
     """What tells keys apart and betrays none: kept with every plan."""
     return hashlib.sha256(key).hexdigest()[:16]
+
+
+def proposals_a_day(settings: SamplingSettings) -> int:
+    """How many items of the day's budget the second draw has (`bot.proposals`); the first one needs two."""
+    return min(int(settings.uncertainty_share * settings.daily_budget), settings.daily_budget - 2)
+
+
+def first_budget(settings: SamplingSettings) -> int:
+    """How many the first draw has."""
+    return settings.daily_budget - proposals_a_day(settings)
 
 
 def media_of(classification: Classification) -> Media:

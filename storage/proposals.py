@@ -17,8 +17,7 @@ from storage.feedback_tables import SampleDrawRow, ShadowScoreRow
 from storage.review_values import ReviewState
 from storage.sampling import Lane
 from storage.tables import ClassificationRow, ReviewItemRow, UploadRow
-from storage.uploads import public_id
-from storage.values import ReviewReason
+from storage.values import ReviewReason, public_id
 
 Floats = NDArray[np.float64]
 

@@ -38,6 +38,7 @@ from storage.values import (
     Source,
     Upload,
     UploadAction,
+    public_id,
 )
 
 # Retries get this share of what is claimed while fresh uploads wait too, and the rest when none do.
@@ -280,22 +281,6 @@ def score(
     tx.add(item)
     tx.flush()
     return item.item_id
-
-
-def public_id(wiki: str, log_id: int) -> str:
-    """The public id of an upload's review item.
-
-    It follows from the log entry alone, so that a database restored from a backup cannot put the same upload
-    on the wiki twice under two ids; and it tells nothing of score or reason.
-
-    Args:
-        wiki: Database name of the wiki.
-        log_id: Of the upload's log entry.
-
-    Returns:
-        An id such as `commonswiki-330498118`.
-    """
-    return f"{wiki}-{log_id}"
 
 
 def next_due_at(tx: Session) -> datetime | None:

@@ -254,6 +254,22 @@ class FlaggedItem:
     scored_at: datetime
 
 
+def public_id(wiki: str, log_id: int) -> str:
+    """The public id of an upload's review item.
+
+    It follows from the log entry alone, so that a database restored from a backup cannot put the same upload
+    on the wiki twice under two ids; and it tells nothing of score or reason.
+
+    Args:
+        wiki: Database name of the wiki.
+        log_id: Of the upload's log entry.
+
+    Returns:
+        An id such as `commonswiki-330498118`.
+    """
+    return f"{wiki}-{log_id}"
+
+
 class ReviewReason(StrEnum):
     """Why an upload was chosen for review."""
 

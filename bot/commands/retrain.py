@@ -38,7 +38,7 @@ def retrain(
     ] = None,
     train_config: Annotated[
         Path, typer.Option("--train-config", help="How to train; the model is replaced by the active one.")
-    ] = Path("config/retrain.toml"),
+    ] = Path("config/retrain/default.toml"),
     settings: SetOption = None,
     replay: Annotated[
         Path | None, typer.Option(metavar="MANIFEST", help="Base data to replay, against forgetting.")

@@ -302,7 +302,7 @@ def test_what_cannot_end_well_is_refused_before_anything_is_trained(tmp_path: Pa
 def test_a_model_whose_network_is_not_ours_cannot_be_trained_on(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nsfwjs cannot be trained on"):
         from_weights(
-            configs.load(ROOT / "config/retrain.toml"),
+            configs.load(ROOT / "config/retrain/default.toml"),
             door.card("nsfwjs"),
             tmp_path,
             tmp_path / "x.csv",

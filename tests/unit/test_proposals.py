@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from bot.feedback_settings import SamplingSettings
 from bot.proposals import SETTLE, Proposer, start_of
-from bot.sampling import Sampler, Write
+from bot.sampling import Sampler, Write, first_budget, proposals_a_day
 from bot.settings import load_settings
 from storage import models, shadow_scores, uploads
 from storage.engine import Database
@@ -107,7 +107,7 @@ def test_what_is_proposed_has_the_chance_of_either_draw(
             assert chance == pytest.approx(1 - (1 - first) * (1 - second))  # type: ignore[operator]
             assert str(stratum).startswith({"flagged": "flagged", "audit": "unflagged"}[str(reason)])
         new += chance is not None and upload_id not in before
-    assert 0 < count == new <= settings.proposals_a_day
+    assert 0 < count == new <= proposals_a_day(settings)
 
 
 def test_a_day_never_has_more_than_its_budget(database: Database, settings: SamplingSettings) -> None:
@@ -163,7 +163,7 @@ def test_the_draw_follows_from_key_day_and_scores(database: Database, settings: 
     others = [shadow.get(n, float("nan")) for n in ids]
     threshold = classification(1, 0.5, frames=1).threshold
     unsure = uncertainty([scores[n] for n in ids], threshold, others)
-    wanted = inclusion_probabilities(unsure, settings.proposals_a_day - 1e-3)
+    wanted = inclusion_probabilities(unsure, proposals_a_day(settings) - 1e-3)
     assert [row[1] for row in found] == pytest.approx(wanted.tolist())
     start = start_of(KEY, f"{MIDNIGHT:%Y-%m-%d}")
     assert [row[2] for row in found] == pytest.approx(turns(start, wanted).tolist())
@@ -200,7 +200,7 @@ def test_without_a_share_there_is_no_second_draw(database: Database, settings: S
     score(database, off, some_scores(), NOW)
     begin_day(database, off)
     assert Proposer(database, off, KEY, lambda: MORNING).round() == 0
-    assert off.first_budget == off.daily_budget
+    assert first_budget(off) == off.daily_budget
 
 
 def test_both_draws_choose_as_often_as_their_probabilities_say() -> None:
