@@ -19,7 +19,7 @@ from pydantic_settings import (
 )
 
 from bot.errors import ConfigError
-from bot.serving.settings import AccessSettings, ServeSettings
+from bot.serving.settings import AccessSettings, ConsoleSettings, ServeSettings
 from bot.settings_values import Bytes, Count, PositiveSeconds, Seconds, Section, Share
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -223,12 +223,6 @@ class MonitoringSettings(Section):
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
     unhealthy_after_s: PositiveSeconds = Field(description="Stream silence that makes /healthz fail.")
-
-
-class ConsoleSettings(Section):
-    """The operator's console."""
-
-    key_file: Path = Field(description="The secret that signs its sessions; made where it is missing.")
 
 
 class LogSettings(Section):

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from itertools import pairwise
+from typing import Any, Final
 
-from sqlalchemy import case, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from storage.model_registry import ModelStanding, holder
@@ -124,32 +125,32 @@ def over_time(
         The stretches in order.
     """
     versions = [version for version, name in _names(tx).items() if name == model]
+    length = (until - since) / steps
+    ends = [since + number * length for number in range(steps)] + [until]
+    return [_step(tx, versions, start, end) for start, end in pairwise(ends)]
+
+
+def _step(tx: Session, versions: Sequence[int], start: datetime, end: datetime) -> ScoreStep:
     band = case(
         *((ClassificationRow.score < edge, index) for index, edge in enumerate(EDGES)), else_=len(EDGES)
-    ).label("band")
+    )
     is_flag = case((ClassificationRow.label == "nsfw", 1), else_=0)
-    length = (until - since) / steps
-    found = []
-    for number in range(steps):
-        start = since + number * length
-        end = until if number == steps - 1 else start + length
-        bands, flagged = [0] * (len(EDGES) + 1), 0
-        inner = (
-            select(band, is_flag.label("is_flag"))
-            .where(
-                ClassificationRow.created_at >= start,
-                ClassificationRow.created_at < end,
-                ClassificationRow.model_version_id.in_(versions),
-            )
-            .subquery()
+    # PostgreSQL takes two equal expressions with parameters for different ones: hence the subquery.
+    inner = (
+        select(band.label("band"), is_flag.label("is_flag"))
+        .where(
+            ClassificationRow.created_at >= start,
+            ClassificationRow.created_at < end,
+            ClassificationRow.model_version_id.in_(versions),
         )
-        for index, count, flags in tx.execute(
-            select(inner.c.band, func.count(), func.sum(inner.c.is_flag)).group_by(inner.c.band)
-        ):
-            bands[index] += count
-            flagged += int(flags)
-        found.append(ScoreStep(start, end, bands, flagged))
-    return found
+        .subquery()
+    )
+    bands, flagged = [0] * (len(EDGES) + 1), 0
+    grouped = select(inner.c.band, func.count(), func.sum(inner.c.is_flag)).group_by(inner.c.band)
+    for index, count, flags in tx.execute(grouped):
+        bands[index] += count
+        flagged += int(flags)
+    return ScoreStep(start, end, bands, flagged)
 
 
 def shadow(tx: Session, now: datetime, days: float = 30, limit: int = PAIRS) -> ShadowScores | None:
@@ -167,40 +168,40 @@ def shadow(tx: Session, now: datetime, days: float = 30, limit: int = PAIRS) -> 
     watching = holder(tx, ModelStanding.SHADOW)
     if watching is None:
         return None
-    names = _names(tx)
-    versions = [version for version, name in names.items() if name == watching.name]
-    other = aliased(ClassificationRow)
-    first = (
-        select(func.min(other.id))
-        .where(other.upload_id == ClassificationRow.upload_id, other.model_version_id.not_in(versions))
-        .scalar_subquery()
-    )
-    decided = aliased(ClassificationRow)
-    rows = tx.execute(
-        select(
-            UploadRow.wiki,
-            UploadRow.log_id,
-            UploadRow.current_title,
-            decided.score,
-            decided.label,
-            ClassificationRow.score,
-            ClassificationRow.label,
-            ClassificationRow.created_at,
-        )
-        .join_from(ClassificationRow, decided, decided.id == first)
-        .join(UploadRow, UploadRow.id == ClassificationRow.upload_id)
-        .where(
-            ClassificationRow.model_version_id.in_(versions),
-            ClassificationRow.created_at >= now - timedelta(days=days),
-        )
-        .order_by(ClassificationRow.id.desc())
-        .limit(limit)
-    )
+    versions = [version for version, name in _names(tx).items() if name == watching.name]
+    statement = _pairs(versions).where(ClassificationRow.created_at >= now - timedelta(days=days))
+    rows = tx.execute(statement.order_by(ClassificationRow.id.desc()).limit(limit))
     pairs = [
         ScorePair(wiki, log_id, title, active, label == "nsfw", score, shadow_label == "nsfw", at)
         for wiki, log_id, title, active, label, score, shadow_label, at in rows
     ]
     return ShadowScores(watching.name, pairs)
+
+
+def _pairs(versions: Sequence[int]) -> Select[Any]:
+    """Scores by these versions, each beside the first score of the upload by any other."""
+    other, decided = aliased(ClassificationRow), aliased(ClassificationRow)
+    first = (
+        select(func.min(other.id))
+        .where(other.upload_id == ClassificationRow.upload_id, other.model_version_id.not_in(versions))
+        .scalar_subquery()
+    )
+    columns: list[Any] = [
+        UploadRow.wiki,
+        UploadRow.log_id,
+        UploadRow.current_title,
+        decided.score,
+        decided.label,
+        ClassificationRow.score,
+        ClassificationRow.label,
+        ClassificationRow.created_at,
+    ]
+    return (
+        select(*columns)
+        .join_from(ClassificationRow, decided, decided.id == first)
+        .join(UploadRow, UploadRow.id == ClassificationRow.upload_id)
+        .where(ClassificationRow.model_version_id.in_(versions))
+    )
 
 
 def _names(tx: Session) -> dict[int, str]:

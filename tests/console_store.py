@@ -48,6 +48,14 @@ SUBJECTS = (
 )
 ENDINGS = ("jpg", "jpg", "png", "webm", "pdf", "svg")
 ACCOUNTS = ("Ann", "Boris", "Chidi")
+REGISTRY = (
+    ("open_nsfw", "active", 58, "configuration"),
+    ("better", "candidate", 40, "operator"),
+    ("better", "active", 25, "operator"),
+    ("open_nsfw", "retired", 25, "operator"),
+    ("watcher", "candidate", 6, "operator"),
+    ("watcher", "shadow", 3, "operator"),
+)
 
 
 @dataclass(slots=True)
@@ -103,6 +111,7 @@ def fill(database: Database, folder: Path, now: datetime, *, pictures: int = 90,
     for number, at in enumerate(_times(now, chance), 1):
         _upload(rows, number, at, now, versions, chance)
     _around(rows, now)
+    _gaps(rows, now)
     _keep(rows, folder, now, pictures)
     order = (UploadRow, ClassificationRow, SampleDrawRow, ReviewItemRow, FileChangeRow)
     with database.transaction() as tx:
@@ -113,7 +122,8 @@ def fill(database: Database, folder: Path, now: datetime, *, pictures: int = 90,
 def _times(now: datetime, chance: random.Random) -> list[datetime]:
     steady = [now - timedelta(days=DAYS) * (1 - n / (DAYS * A_DAY)) for n in range(DAYS * A_DAY)]
     today = [now - timedelta(seconds=20 + 86_000 * chance.random() ** 1.5) for _ in range(LAST_DAY)]
-    return sorted([*steady, *today])
+    just_now = [now - timedelta(seconds=20 + 55 * n) for n in range(12)]
+    return sorted([*steady, *today, *just_now])
 
 
 def _upload(
@@ -123,11 +133,10 @@ def _upload(
     ending = ENDINGS[number % len(ENDINGS)]
     title = f"File:{SUBJECTS[number % len(SUBJECTS)]} {number}.{ending}"
     fate = chance.random()
-    newest = now - at < timedelta(minutes=12)
     state, outcome, code, last = "done", "scored", None, None
-    if newest and fate < 0.6:
-        state, outcome = ("pending" if fate < 0.45 else "claimed"), None
-        last = ("timeout", "upload.wikimedia.org did not answer for 30 s") if fate < 0.15 else None
+    if now - at < timedelta(minutes=11) and number % 4:
+        state, outcome = ("pending", "claimed", "pending")[number % 4 - 1], None
+        last = ("timeout", "upload.wikimedia.org did not answer for 30 s") if number % 4 == 1 else None
     elif fate < 0.06:
         outcome, code = "skipped", chance.choice(("audio", "audio", "deleted", "undecodable", "too_large"))
     rows.add(
@@ -271,6 +280,10 @@ def _item(
         uploader=f"Uploader {number % 97}",
         state_changed_at=when + timedelta(hours=4) if said else None,
     )
+    _verdicts(rows, number, when, said)
+
+
+def _verdicts(rows: _Rows, number: int, when: datetime, said: Sequence[str]) -> None:
     for turn, code in enumerate(said):
         given = when + timedelta(hours=4 + turn * 0.5)
         rows.add(
@@ -298,7 +311,7 @@ def _code(explicit: bool, chance: random.Random) -> str:
 
 
 def _around(rows: _Rows, now: datetime) -> None:
-    """The daemon, the stream, gaps, comparisons, the registry."""
+    """The daemon, the stream, the registry."""
     rows.add(
         LeaseRow,
         name="daemon",
@@ -317,6 +330,22 @@ def _around(rows: _Rows, now: datetime) -> None:
         event_time=now - timedelta(seconds=3),
         saved_at=now - timedelta(seconds=2),
     )
+    for name, standing, days, by in REGISTRY:
+        rows.add(
+            ModelStandingRow,
+            name=name,
+            weights_sha256="ab" * 32,
+            standing=standing,
+            since=now - timedelta(days=days),
+            set_by=by,
+            note="better took its place" if standing == "retired" else "",
+            thresholds={"balanced": 0.8} if name == "better" else {},
+            evidence={},
+        )
+
+
+def _gaps(rows: _Rows, now: datetime) -> None:
+    """What the stream did not bring, and what was found by comparing."""
     for days, reason, done in ((9, "stale", True), (4, "jump", True), (0.01, "stale", False)):
         start = now - timedelta(days=days)
         rows.add(
@@ -339,25 +368,6 @@ def _around(rows: _Rows, now: datetime) -> None:
             window_start=run - timedelta(hours=3),
             window_end=run,
             found_missing=1 if hours == 4 else 0,
-        )
-    for name, standing, days, by in (
-        ("open_nsfw", "active", 58, "configuration"),
-        ("better", "candidate", 40, "operator"),
-        ("better", "active", 25, "operator"),
-        ("open_nsfw", "retired", 25, "operator"),
-        ("watcher", "candidate", 6, "operator"),
-        ("watcher", "shadow", 3, "operator"),
-    ):
-        rows.add(
-            ModelStandingRow,
-            name=name,
-            weights_sha256="ab" * 32,
-            standing=standing,
-            since=now - timedelta(days=days),
-            set_by=by,
-            note="better took its place" if standing == "retired" else "",
-            thresholds={"balanced": 0.8} if name == "better" else {},
-            evidence={},
         )
 
 

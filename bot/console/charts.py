@@ -17,8 +17,7 @@ from storage.console_scores import EDGES
 from storage.metric_values import CurvePoint, Measures
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    from bot.console.plotting import Axes
     from storage.console_overview import HourCount
     from storage.console_scores import ScorePair, ScoreStep
 

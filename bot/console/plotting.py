@@ -216,6 +216,7 @@ __all__ = [
     "SECOND",
     "SHADES",
     "THIRD",
+    "Axes",
     "band",
     "dates",
     "draw",

@@ -48,4 +48,10 @@ class AccessSettings(Section):
     per_day: Annotated[int, Field(ge=0)] = Field(description="Of tokens that name none; 0: no limit.")
 
 
-__all__ = ["AccessSettings", "ServeSettings"]
+class ConsoleSettings(Section):
+    """The operator's console."""
+
+    key_file: Path = Field(description="The secret that signs its sessions; made where it is missing.")
+
+
+__all__ = ["AccessSettings", "ConsoleSettings", "ServeSettings"]

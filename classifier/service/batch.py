@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from classifier.service import multipart
 from classifier.service.answers import Scored, Wanted
-from classifier.service.asking import Asked, AskedFor, while_connected
+from classifier.service.asking import PARAMETERS, Asked, asked, while_connected
 from classifier.service.body import pieces
 from classifier.service.classify import as_json, opener
 from classifier.service.documenting import SCORING_CODES, body, json_body, problems
@@ -45,24 +45,25 @@ _FORM: Final = {
                 BatchRequest,
                 example={"items": [{"title": "File:Example.jpg"}, {"title": "File:Example.webm"}]},
             ),
-        }
+        },
+        PARAMETERS,
     ),
 )
-async def classify_batch(request: Request, asked: AskedFor) -> Response:
+async def classify_batch(request: Request) -> Response:
     """Score the files of a form, or those that a list names; `items` has a result or a problem for each."""
-    service = service_of(request)
+    service, wishes = service_of(request), asked(request)
     service.require_ready()
     await service.admit(request, "classify", 0)
     kind = media_type(request)
     if kind == JSON:
-        return await _named(request, service, asked)
+        return await _named(request, service, wishes)
     if kind == MULTIPART:
-        return await _sent(request, service, asked)
+        return await _sent(request, service, wishes)
     raise refuse_media_type(kind, MULTIPART, JSON)
 
 
-async def _named(request: Request, service: Service, asked: Asked) -> Response:
-    wanted, deadline = asked.wanted, asked.deadline
+async def _named(request: Request, service: Service, wishes: Asked) -> Response:
+    wanted, deadline = wishes.wanted, wishes.deadline
     items = (await read_json(request, service, deadline, NamedFiles)).items
     if len(items) > service.limits.batch_items:
         raise Problem("too_large", f"a batch may have {service.limits.batch_items} items")
@@ -76,8 +77,8 @@ async def _named(request: Request, service: Service, asked: Asked) -> Response:
     return _answer([item.title or item.url or "" for item in items], results, wanted)
 
 
-async def _sent(request: Request, service: Service, asked: Asked) -> Response:
-    limits, deadline = service.limits, asked.deadline
+async def _sent(request: Request, service: Service, wishes: Asked) -> Response:
+    limits, deadline = service.limits, wishes.deadline
     with service.receiving():
         found = await multipart.files(
             pieces(request, limits.batch_bytes, limits, deadline),
@@ -90,13 +91,14 @@ async def _sent(request: Request, service: Service, asked: Asked) -> Response:
         await service.admit(request, "classify", len(found))
         service.desk.admission.check(lanes(service, len(found)))
         work: list[Item] = [
-            partial(service.desk.upload, upload, asked.wanted, deadline, admitted=True) for _, upload in found
+            partial(service.desk.upload, upload, wishes.wanted, deadline, admitted=True)
+            for _, upload in found
         ]
         results = await while_connected(request, deadline, each(service, work))
     finally:
         for _, upload in found:
             upload.close()
-    return _answer([name for name, _ in found], results, asked.wanted)
+    return _answer([name for name, _ in found], results, wishes.wanted)
 
 
 def _answer(names: list[str], results: list[Scored | Problem], wanted: Wanted) -> Response:

@@ -5,13 +5,21 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
 from classifier.service import multipart
 from classifier.service.answers import Scored, Wanted
-from classifier.service.asking import Asked, AskedFor, FramesQuery, LevelQuery, while_connected
+from classifier.service.asking import (
+    FRAMES,
+    IF_NONE_MATCH,
+    LEVEL,
+    PARAMETERS,
+    Asked,
+    asked,
+    while_connected,
+)
 from classifier.service.body import pieces
 from classifier.service.documenting import SCORING_CODES, body, json_body, problems
 from classifier.service.parts import MIB
@@ -39,8 +47,6 @@ _FORM: Final = {
 }
 _ETAG: Final = {"ETag": {"description": "Names this result.", "schema": {"type": "string"}}}
 
-IfNoneMatch = Annotated[str | None, Header(description="Entity tags that the caller has.", max_length=4096)]
-
 
 @router.post(
     "/v1/classify",
@@ -55,31 +61,32 @@ IfNoneMatch = Annotated[str | None, Header(description="Entity tags that the cal
             **dict.fromkeys(RAW_TYPES, _BINARY),
             MULTIPART: _FORM,
             JSON: json_body(TitleRequest, UrlRequest, example={"title": "File:Example.jpg"}),
-        }
+        },
+        PARAMETERS,
     ),
 )
-async def classify(request: Request, asked: AskedFor, if_none_match: IfNoneMatch = None) -> Response:
+async def classify(request: Request) -> Response:
     """Score one file: the body itself, the one file of a form, or what a title or an address names.
 
     The answer of a film is that of its highest frame. A file that cannot be scored is a problem, never a
     low score.
     """
-    service = service_of(request)
+    service, wishes = service_of(request), asked(request)
     service.require_ready()
     await service.admit(request, "classify", 1)
     kind = media_type(request)
     if kind == JSON:
-        named = await read_json(request, service, asked.deadline, NamedFile)
-        work = service.desk.named(opener(service, named, asked.deadline), asked.wanted, asked.deadline)
-        scored = await while_connected(request, asked.deadline, work)
-        return _answer(service, scored, asked.wanted, if_none_match)
-    upload = await _upload(request, service, asked, kind)
+        named = await read_json(request, service, wishes.deadline, NamedFile)
+        work = service.desk.named(opener(service, named, wishes.deadline), wishes.wanted, wishes.deadline)
+        scored = await while_connected(request, wishes.deadline, work)
+        return _answer(service, scored, wishes.wanted, request)
+    upload = await _upload(request, service, wishes, kind)
     try:
-        work = service.desk.upload(upload, asked.wanted, asked.deadline)
-        scored = await while_connected(request, asked.deadline, work)
+        work = service.desk.upload(upload, wishes.wanted, wishes.deadline)
+        scored = await while_connected(request, wishes.deadline, work)
     finally:
         upload.close()
-    return _answer(service, scored, asked.wanted, if_none_match)
+    return _answer(service, scored, wishes.wanted, request)
 
 
 @router.get(
@@ -93,25 +100,21 @@ async def classify(request: Request, asked: AskedFor, if_none_match: IfNoneMatch
             "unauthorized", "forbidden", "not_scored_yet", "invalid_request", "quota_exceeded", "not_ready"
         ),
     },
-    openapi_extra={"security": [{"bearer": []}, {}]},
+    openapi_extra={"security": [{"bearer": []}, {}], "parameters": [LEVEL, FRAMES, IF_NONE_MATCH]},
 )
 async def remembered(
     request: Request,
     sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the file's bytes.")],
-    level: LevelQuery = None,
-    frames: FramesQuery = False,
-    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Look up by content what was scored lately; nothing is scored."""
-    service = service_of(request)
+    service, wanted = service_of(request), asked(request).wanted
     service.require_ready()
     await service.admit(request, "classify", 0)
-    wanted = Wanted(level or service.parts.level, frames)
     scored = service.desk.remembered(sha256, wanted)
     if scored is None:
         raise Problem("not_scored_yet", "send the file to /v1/classify")
     assert scored.etag is not None
-    if has(if_none_match, scored.etag):
+    if has(request.headers.get("if-none-match"), scored.etag):
         return Response(status_code=304, headers={"ETag": scored.etag, "Cache-Control": "private, no-cache"})
     return as_json(scored.members(wanted), {"ETag": scored.etag, "Cache-Control": "private, no-cache"})
 
@@ -152,12 +155,12 @@ def as_json(members: Mapping[str, Any], headers: Mapping[str, str] | None = None
     return Response(json.dumps(members).encode(), 200, headers, media_type=JSON)
 
 
-async def _upload(request: Request, service: Service, asked: Asked, kind: str) -> Upload:
+async def _upload(request: Request, service: Service, wishes: Asked, kind: str) -> Upload:
     if kind == MULTIPART:
         with service.receiving():
             body_bytes = service.limits.file_bytes + MIB
             found = await multipart.files(
-                pieces(request, body_bytes, service.limits, asked.deadline),
+                pieces(request, body_bytes, service.limits, wishes.deadline),
                 request.headers["content-type"],
                 service.spool,
                 max_files=1,
@@ -165,18 +168,18 @@ async def _upload(request: Request, service: Service, asked: Asked, kind: str) -
             )
         return found[0][1]
     if kind.startswith(("image/", "video/")) or kind in RAW_TYPES:
-        return await received(request, service, asked.deadline, service.limits.file_bytes)
+        return await received(request, service, wishes.deadline, service.limits.file_bytes)
     raise refuse_media_type(kind, *_TAKEN)
 
 
-def _answer(service: Service, scored: Scored, wanted: Wanted, if_none_match: str | None) -> Response:
+def _answer(service: Service, scored: Scored, wanted: Wanted, request: Request) -> Response:
     service.metrics.files.labels(scored.result["label"]).inc()
     headers = {}
     if scored.etag is not None:
         headers["ETag"] = scored.etag
         query = f"?level={wanted.level}" + ("&frames=true" if wanted.frames else "")
         headers["Content-Location"] = f"/v1/scores/{scored.result['media']['sha256']}{query}"
-        if has(if_none_match, scored.etag):
+        if has(request.headers.get("if-none-match"), scored.etag):
             detail = "the result is still the one with this entity tag"
             raise Problem("precondition_failed", detail, headers=headers)
     return as_json(scored.members(wanted), headers)

@@ -51,16 +51,21 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def body(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A body that the route reads by itself, for FastAPI's `openapi_extra`.
+def body(content: Mapping[str, Mapping[str, Any]], parameters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A body and parameters that the route reads by itself, for FastAPI's `openapi_extra`.
 
     Args:
         content: Schemas by media type.
+        parameters: See `asking.PARAMETERS`.
 
     Returns:
-        The request's body, and who may send it.
+        The request's body, its parameters, and who may send it.
     """
-    return {"requestBody": {"required": True, "content": dict(content)}, "security": [{"bearer": []}, {}]}
+    return {
+        "requestBody": {"required": True, "content": dict(content)},
+        "parameters": list(parameters),
+        "security": [{"bearer": []}, {}],
+    }
 
 
 def json_body(*shapes: type[BaseModel], example: Any = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from classifier.service import instances
 from classifier.service.answers import Scored, Wanted
-from classifier.service.asking import AskedFor, while_connected
+from classifier.service.asking import PARAMETERS, asked, while_connected
 from classifier.service.classify import as_json
 from classifier.service.documenting import SCORING_CODES, body, json_body, problems
 from classifier.service.lanes import Item, each, lanes
@@ -43,15 +43,15 @@ async def models(request: Request) -> Response:
     summary="Score pictures in base64",
     response_model=PredictAnswer,
     responses=problems(*SCORING_CODES, "unknown_model"),
-    openapi_extra=body({JSON: json_body(PredictRequest, example=_EXAMPLE)}),
+    openapi_extra=body({JSON: json_body(PredictRequest, example=_EXAMPLE)}, PARAMETERS),
 )
-async def predict(request: Request, name: str, asked: AskedFor) -> Response:
+async def predict(request: Request, name: str) -> Response:
     """Score each instance; one that cannot be scored has a problem and no prediction."""
-    service = service_of(request)
+    service, wishes = service_of(request), asked(request)
     require_model(service, name)
     service.require_ready()
     await service.admit(request, "classify", 0)
-    limits, deadline = service.limits, asked.deadline
+    limits, deadline = service.limits, wishes.deadline
     async with long_json_body(request, service, deadline, instances.body_bytes(limits)) as (values, buffer):
         given = _instances(values, limits.instances)
         await service.admit(request, "classify", len(given))
@@ -60,14 +60,14 @@ async def predict(request: Request, name: str, asked: AskedFor) -> Response:
             partial(
                 service.desk.file,
                 partial(instances.opened, one["image"], buffer, service.spool, limits.instance_bytes),
-                asked.wanted,
+                wishes.wanted,
                 deadline,
                 admitted=True,
             )
             for one in given
         ]
         results = await while_connected(request, deadline, each(service, work))
-        predictions = [_prediction(*pair, buffer, asked.wanted) for pair in zip(given, results, strict=True)]
+        predictions = [_prediction(*pair, buffer, wishes.wanted) for pair in zip(given, results, strict=True)]
     return as_json({"predictions": predictions})
 
 

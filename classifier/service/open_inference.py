@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from classifier.service import instances
 from classifier.service.answers import Scored
-from classifier.service.asking import AskedFor, while_connected
+from classifier.service.asking import PARAMETERS, asked, while_connected
 from classifier.service.classify import as_json
 from classifier.service.documenting import SCORING_CODES, body, json_body, problems
 from classifier.service.kserve import require_model
@@ -100,15 +100,15 @@ async def model_ready(request: Request, name: str) -> Response:
     summary="Score pictures in base64",
     response_model=InferAnswer,
     responses=problems(*SCORING_CODES, "unknown_model"),
-    openapi_extra=body({JSON: json_body(InferRequest, example=_EXAMPLE)}),
+    openapi_extra=body({JSON: json_body(InferRequest, example=_EXAMPLE)}, PARAMETERS),
 )
-async def infer(request: Request, name: str, asked: AskedFor) -> Response:
+async def infer(request: Request, name: str) -> Response:
     """Score the elements of the input; all of them, or the answer is a problem."""
-    service = service_of(request)
+    service, wishes = service_of(request), asked(request)
     require_model(service, name)
     service.require_ready()
     await service.admit(request, "classify", 0)
-    limits, deadline = service.limits, asked.deadline
+    limits, deadline = service.limits, wishes.deadline
     async with long_json_body(request, service, deadline, instances.body_bytes(limits)) as (values, buffer):
         given = _elements(values, limits.instances)
         await service.admit(request, "classify", len(given))
@@ -117,7 +117,7 @@ async def infer(request: Request, name: str, asked: AskedFor) -> Response:
             partial(
                 service.desk.file,
                 partial(instances.opened, one, buffer, service.spool, limits.instance_bytes),
-                asked.wanted,
+                wishes.wanted,
                 deadline,
                 admitted=True,
             )
@@ -125,7 +125,7 @@ async def infer(request: Request, name: str, asked: AskedFor) -> Response:
         ]
         results = await while_connected(request, deadline, each(service, work))
         request_id = instances.words(values.get("id"), buffer, _ID_CHARACTERS)
-    return _answer(service, results, request_id, asked.wanted.level)
+    return _answer(service, results, request_id, wishes.wanted.level)
 
 
 def _elements(values: Any, most: int) -> list[str | LongText]:

@@ -237,6 +237,17 @@ def test_keys_can_be_switched_off_and_stay_off(site: ConsoleSite, visit: Any) ->
     assert codes(site, first) == before
 
 
+@pytest.mark.parametrize(("sign", "place"), [("&", "Digit1"), ("т", "KeyN"), ("n", "KeyB")])
+def test_keys_work_on_other_keyboards(visit: Any, sign: str, place: str) -> None:
+    """French digits need a shift, Cyrillic has no Latin letters; where letters moved, the sign counts."""
+    shown = visit("Qin").open("review")
+    field = shown.locator("[data-verdicts] input[name=item]")
+    first = str(field.get_attribute("value"))
+    event = {"key": sign, "code": place, "bubbles": True, "cancelable": True}
+    shown.evaluate("event => document.body.dispatchEvent(new KeyboardEvent('keydown', event))", event)
+    expect(field).not_to_have_value(first)
+
+
 def test_a_shortcut_of_the_browser_is_no_verdict(site: ConsoleSite, visit: Any) -> None:
     shown = visit("Nia").open("review")
     field = shown.locator("[data-verdicts] input[name=item]")

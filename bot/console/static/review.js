@@ -11,6 +11,13 @@ function isTyping( target ) {
 	return target instanceof HTMLElement && target.matches( 'input:not([type=checkbox]), textarea, select' );
 }
 
+// On other keyboards the same place has other signs: what is not a Latin letter or digit goes by its place.
+function keyOf( event ) {
+	const sign = event.key.toLowerCase();
+	const place = /^(?:Key|Digit)(.)$/.exec( event.code );
+	return /^[a-z0-9]$/.test( sign ) || !place || event.shiftKey ? sign : place[ 1 ].toLowerCase();
+}
+
 function press( key ) {
 	if ( key === 'c' && comment ) {
 		comment.focus();
@@ -41,7 +48,7 @@ document.addEventListener( 'keydown', ( event ) => {
 		return;
 	}
 	const plain = !( event.ctrlKey || event.altKey || event.metaKey || event.repeat );
-	if ( plain && keysOn.checked && !isTyping( event.target ) && press( event.key.toLowerCase() ) ) {
+	if ( plain && keysOn.checked && !isTyping( event.target ) && press( keyOf( event ) ) ) {
 		event.preventDefault();
 	}
 } );
