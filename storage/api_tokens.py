@@ -219,12 +219,12 @@ def begin_day(tx: Session, token_id: int, day: date) -> None:
         token_id: Row id.
         day: A day of UTC.
     """
-    insert_new(tx, ApiUsageRow, [{"token_id": token_id, "day": day, "used": 0}])
-    tx.execute(
-        delete(ApiUsageRow)
-        .where(ApiUsageRow.token_id == token_id, ApiUsageRow.day < day - USAGE_KEPT)
-        .execution_options(synchronize_session=False)
-    )
+    if insert_new(tx, ApiUsageRow, [{"token_id": token_id, "day": day, "used": 0}]):
+        tx.execute(
+            delete(ApiUsageRow)
+            .where(ApiUsageRow.token_id == token_id, ApiUsageRow.day < day - USAGE_KEPT)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def take(tx: Session, token_id: int, day: date, *, least: int, most: int, per_day: int | None) -> int:
