@@ -33,7 +33,13 @@ class _Head(BaseModel):
 
 
 def _parameter(place: str, name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"in": place, "name": name, "required": False, "description": description, "schema": schema}
+    return {
+        "in": place,
+        "name": name,
+        "required": False,
+        "description": description,
+        "schema": {"title": name, **schema},
+    }
 
 
 LEVEL: Final = _parameter(

@@ -62,7 +62,7 @@ _ETAG: Final = {"ETag": {"description": "Names this result.", "schema": {"type":
             MULTIPART: _FORM,
             JSON: json_body(TitleRequest, UrlRequest, example={"title": "File:Example.jpg"}),
         },
-        (*PARAMETERS, IF_NONE_MATCH),
+        PARAMETERS,
     ),
 )
 async def classify(request: Request) -> Response:
