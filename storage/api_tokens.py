@@ -208,13 +208,32 @@ def note_use(tx: Session, token_id: int, now: datetime) -> bool:
     return result.rowcount == 1
 
 
+def begin_day(tx: Session, token_id: int, day: date) -> None:
+    """Count a token's use on a day from 0 on, unless it is being counted; forget days long gone.
+
+    Belongs in a transaction of its own: on MariaDB, whoever finds the row there already shares a lock on it,
+    and two who then want it alone would wait for each other.
+
+    Args:
+        tx: A session of `Database.transaction()`.
+        token_id: Row id.
+        day: A day of UTC.
+    """
+    if insert_new(tx, ApiUsageRow, [{"token_id": token_id, "day": day, "used": 0}]):
+        tx.execute(
+            delete(ApiUsageRow)
+            .where(ApiUsageRow.token_id == token_id, ApiUsageRow.day < day - USAGE_KEPT)
+            .execution_options(synchronize_session=False)
+        )
+
+
 def take(tx: Session, token_id: int, day: date, *, least: int, most: int, per_day: int | None) -> int:
     """Take files out of a day's quota, which all workers share.
 
     Args:
         tx: A session of `Database.transaction()`.
         token_id: Row id.
-        day: A day of UTC.
+        day: A day of UTC, which was begun.
         least: So many are needed.
         most: So many are taken where there are enough, to ask less often; `give_back` returns the rest.
         per_day: The quota; None: there is none, and the use is only counted.
@@ -251,21 +270,14 @@ def usage(tx: Session, day: date) -> Mapping[int, int]:
 
 def _used(tx: Session, token_id: int, day: date) -> int:
     """The day's count, locked until the transaction ends, so that two workers cannot both read it."""
-    locked = (
+    used = tx.scalar(
         select(ApiUsageRow.used)
         .where(ApiUsageRow.token_id == token_id, ApiUsageRow.day == day)
         .with_for_update()
     )
-    used = tx.scalar(locked)
     if used is None:
-        insert_new(tx, ApiUsageRow, [{"token_id": token_id, "day": day, "used": 0}])
-        tx.execute(
-            delete(ApiUsageRow)
-            .where(ApiUsageRow.token_id == token_id, ApiUsageRow.day < day - USAGE_KEPT)
-            .execution_options(synchronize_session=False)
-        )
-        used = tx.scalar(locked)
-    return used or 0
+        raise ValueError(f"nothing is counted of token {token_id} on {day} yet: see begin_day")
+    return used
 
 
 def _set_used(tx: Session, token_id: int, day: date, used: int) -> None:
@@ -302,6 +314,7 @@ __all__ = [
     "IssuedToken",
     "Scope",
     "add",
+    "begin_day",
     "by_id",
     "find",
     "give_back",

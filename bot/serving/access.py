@@ -162,6 +162,9 @@ class TokenAccess:
     def _take(self, token: ApiToken, meter: _Meter, cost: int, now: datetime) -> None:
         per_day, today, held = self._per_day(token), now.date(), meter.held
         left = held.left if held.day == today else 0
+        if held.day != today:
+            with self._database.transaction() as tx:
+                api_tokens.begin_day(tx, token.id, today)
         with self._database.transaction() as tx:
             if held.day is not None and held.day != today and held.left:
                 api_tokens.give_back(tx, token.id, held.day, held.left)

@@ -36,6 +36,8 @@ def issue(database: Database, **changes: object) -> IssuedToken:
 
 def take(database: Database, token_id: int, least: int, most: int, per_day: int | None) -> int:
     with database.transaction() as tx:
+        api_tokens.begin_day(tx, token_id, TODAY)
+    with database.transaction() as tx:
         return api_tokens.take(tx, token_id, TODAY, least=least, most=most, per_day=per_day)
 
 
@@ -144,8 +146,10 @@ def test_each_day_and_each_token_has_its_own_count_and_old_days_are_forgotten(da
     with database.transaction() as tx:
         for days in (0, 1, 91):
             day = TODAY + timedelta(days=days)
+            api_tokens.begin_day(tx, first.id, day)
             assert api_tokens.take(tx, first.id, day, least=5, most=5, per_day=5) == 5
             assert api_tokens.take(tx, first.id, day, least=1, most=1, per_day=5) == 0
+        api_tokens.begin_day(tx, second.id, TODAY)
         assert api_tokens.take(tx, second.id, TODAY, least=5, most=5, per_day=5) == 5
     with database.read() as tx:
         assert api_tokens.usage(tx, TODAY) == {second.id: 5}
