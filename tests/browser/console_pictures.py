@@ -54,7 +54,7 @@ def take_for_docs(browser: Browser, site: ConsoleSite, address: str) -> None:
         page = _logged_in(browser, address, site.token("Example"), options)
         _open(page, f"{address}/{path}")
         with Image.open(io.BytesIO(page.screenshot())) as picture:
-            small = picture.convert("RGB").quantize(96, dither=Image.Dither.NONE)
+            small = picture.convert("RGB").quantize(224, dither=Image.Dither.NONE)
             small.save(DOCS / f"console-{name}.png", optimize=True)
         page.context.close()
 

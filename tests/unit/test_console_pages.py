@@ -4,6 +4,7 @@ import re
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from configparser import ConfigParser
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +19,7 @@ from bot.console.overview_page import daemon_light, queue_light, stream_light
 from bot.console.plotting import POLICY, STYLE
 from bot.console.queue_form import parse, place_of
 from bot.console.words import ago, duration, percent, until
+from bot.settings import ROOT
 from storage import lease
 from storage.console_overview import overview
 from storage.console_queue import Place, QueueFilter, QueueOrder, page
@@ -392,6 +394,17 @@ def test_a_single_picture_has_no_chart(site: ConsoleSite) -> None:
         found = story(tx, WIKI, log_id)
     assert found is not None
     assert frames_chart(found.scores[0]) is None
+
+
+def test_templates_style_sheet_and_scripts_are_part_of_the_package() -> None:
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    patterns = settings["options.package_data"]["*"].replace(" ", "").split(",")
+    folder = ROOT / "bot" / "console"
+    files = [path for name in ("templates", "static") for path in (folder / name).iterdir()]
+    assert len(files) > 10
+    for path in files:
+        assert any(path.relative_to(folder).match(pattern) for pattern in patterns), path
 
 
 def test_times_and_shares_in_words() -> None:
