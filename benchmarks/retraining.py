@@ -156,7 +156,7 @@ def run(
         asked = world.score(first, BASE)
         world.review(first)
         clock.done("first period")
-        told = retrained(folder, give, candidates, spoil)
+        told = retrained(folder, scale, give, candidates, spoil)
         clock.done("retrainings")
         _ok(give(["models", "shadow", BETTER]))
         asked_again = world.score(second, BASE, keep=False)
@@ -185,11 +185,14 @@ def deploy(folder: Path, give: Command) -> None:
     _ok(give(["models", "promote", BASE, "--force"]))
 
 
-def retrained(folder: Path, give: Command, candidates: Sequence[str], spoil: Spoil) -> dict[str, str]:
+def retrained(
+    folder: Path, scale: Scale, give: Command, candidates: Sequence[str], spoil: Spoil
+) -> dict[str, str]:
     """Retrain: on an export of its own, on the same without base data, and on wrong labels."""
     more = ["--key-file", str(folder / "export.key"), "--by", "benchmark"]
     for setting in ("data.workers=0", "training.threads=1", "training.accelerator=cpu"):
         more += ["--set", setting]
+    more += ["--set", f"training.epochs={scale.epochs}"] if scale.epochs else []
     base = ["--replay", str(folder / "base" / "base.csv"), "--replay-share", str(REPLAY_SHARE)]
 
     def retrain(name: str, *words: str) -> str:

@@ -72,6 +72,7 @@ class Scale:
         days: Of a period.
         daily_budget: Items that people are asked about in a day.
         network: The base model's.
+        epochs: Of each retraining; 0: as `retrain` does by itself.
     """
 
     side_px: int = 96
@@ -82,6 +83,7 @@ class Scale:
     days: int = 8
     daily_budget: int = 120
     network: str = "timm:test_resnet"
+    epochs: int = 0
 
 
 def base_data(folder: Path, scale: Scale) -> Dataset:

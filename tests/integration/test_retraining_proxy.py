@@ -10,7 +10,9 @@ from tests.torch_threads import one_thread
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures(one_thread.__name__)]
 
-SMALL = Scale(side_px=64, input_px=32, base=900, base_epochs=8, period=320, days=2, daily_budget=160)
+SMALL = Scale(
+    side_px=72, input_px=48, base=1000, base_epochs=8, period=600, days=2, daily_budget=300, epochs=25
+)
 
 
 def test_feedback_improves_beyond_the_interval_and_is_promoted_and_what_is_worse_is_refused(
