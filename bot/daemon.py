@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -48,6 +49,9 @@ from storage import lease, models, positions, uploads
 from storage.engine import Database
 from storage.model_registry import RegisteredModel
 from storage.values import Owner, StoreStatus
+
+if TYPE_CHECKING:
+    from bot.wiki import Wiki
 
 log = logging.getLogger(__name__)
 
@@ -167,12 +171,7 @@ class Daemon:
         downloader = Downloader(settings.media, user_agent, self._stop)
         downloader.sweep()
         lane = self._shadow_lane(database, downloader)
-        wiki = None
-        if settings.review.enabled:
-            # Imported here: a daemon without a report needs no pywikibot.
-            from bot.review import assembly
-
-            wiki = assembly.connect(settings, log_in=not settings.review.dry_run, stop=self._stop)
+        wiki = self._review_wiki()
         deleted = open_deleted(settings, database, wiki, api)
         pipeline = Pipeline(
             Collaborators(
@@ -191,12 +190,14 @@ class Daemon:
             worker=owner.token,
             threads=settings.decode.workers + settings.media.max_concurrent + SPARE_THREADS,
         )
-        desk = None
         level = LevelInUse(database, "wiki" if wiki else "settings", scorer.set_level, lane.set_level)
-        if wiki is not None:
-            desk = assembly.open_desk(settings, wiki, api, database, self.metrics, self._stop, level, deleted)
-        else:
+        desk = None
+        if wiki is None:
             level(settings.classifier.level)
+        else:
+            from bot.review.assembly import open_desk
+
+            desk = open_desk(settings, wiki, api, database, self.metrics, self._stop, level, deleted)
         watch = subpage(settings.review.user) if desk is not None else None
         stream = UploadStream(settings.stream, settings.wiki, user_agent, self._stop, position, watch=watch)
         backfiller = Backfiller(api, database, settings, self.metrics, self._stop, stored=pipeline.notify)
@@ -210,8 +211,6 @@ class Daemon:
             gap_found=backfiller.notify,
             edited=desk.notify if desk is not None else lambda _titles: None,
         )
-        purger = open_purger(settings, database)
-        proposer = open_proposer(settings.sampling, database)
         housekeeper = Housekeeper(
             settings,
             database,
@@ -221,8 +220,8 @@ class Daemon:
             scorer,
             self._stop,
             self._on_status,
-            purger,
-            proposer,
+            open_purger(settings, database),
+            open_proposer(settings.sampling, database),
         )
         monitoring = self._start_monitoring(stream)
         try:
@@ -234,6 +233,16 @@ class Daemon:
         finally:
             if monitoring is not None:
                 monitoring.close()
+
+    def _review_wiki(self) -> "Wiki | None":
+        """The session that the review works with; None where there is no review on-wiki."""
+        settings = self._settings
+        if not settings.review.enabled:
+            return None
+        # Imported here: a daemon without a report needs no pywikibot.
+        from bot.review import assembly
+
+        return assembly.connect(settings, log_in=not settings.review.dry_run, stop=self._stop)
 
     def _shadow_lane(self, database: Database, downloader: Downloader) -> ShadowLane:
         def load(wanted: RegisteredModel) -> shadowing.Shadow:

@@ -39,7 +39,9 @@ def _as_gaierror(error: Exception) -> socket.gaierror:
     return error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
 
 
-class _WatchedHTTPConnection(HTTPConnection):
+class _Watched(HTTPConnection):
+    """A connection to an address that the gate has checked."""
+
     gate: ClassVar[AddressGate | None] = None
 
     def _new_conn(self) -> socket.socket:
@@ -53,23 +55,14 @@ class _WatchedHTTPConnection(HTTPConnection):
         return super().getresponse()
 
 
-class _WatchedHTTPSConnection(HTTPSConnection):
-    gate: ClassVar[AddressGate | None] = None
-
-    def _new_conn(self) -> socket.socket:
-        if self.gate is None or self.proxy is not None:
-            return super()._new_conn()
-        return _connect(self, self.gate)
-
-    def getresponse(self) -> Any:
-        attach(self.sock)
-        return super().getresponse()
+class _WatchedHTTPS(_Watched, HTTPSConnection):
+    """The same over TLS; the class of the others comes behind HTTPSConnection in its order of methods."""
 
 
 def _pools(gate: AddressGate | None) -> dict[str, Any]:
     """Pools whose connections ask this gate: urllib3 makes both from their classes alone."""
-    http = type("_Connection", (_WatchedHTTPConnection,), {"gate": gate})
-    https = type("_Connection", (_WatchedHTTPSConnection,), {"gate": gate})
+    http = type("_Connection", (_Watched,), {"gate": gate})
+    https = type("_Connection", (_WatchedHTTPS,), {"gate": gate})
     return {
         "http": type("_Pool", (HTTPConnectionPool,), {"ConnectionCls": http}),
         "https": type("_Pool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
