@@ -66,16 +66,19 @@ def answered(connection: socket.socket) -> tuple[int, float]:
     """Read one answer; its status, and after how many seconds to come again."""
     received = b""
     while (end := received.find(b"\r\n\r\n")) < 0:
-        piece = connection.recv(65536)
-        if not piece:
-            raise ConnectionError("the service closed the connection")
-        received += piece
+        received += _piece(connection)
     head = received[:end].lower()
     length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
     while len(received) < end + 4 + length:
-        received += connection.recv(65536)
+        received += _piece(connection)
     again_s = float(head.split(b"retry-after:")[1].split(b"\r\n")[0]) if b"retry-after:" in head else 0.0
     return int(head[9:12]), again_s
+
+
+def _piece(connection: socket.socket) -> bytes:
+    if piece := connection.recv(65536):
+        return piece
+    raise ConnectionError("the service closed the connection")
 
 
 def client(
