@@ -90,6 +90,7 @@ def test_converted_weights_have_to_be_the_known_ones(tmp_path: Path) -> None:
         ),
         (b"no tarball", r"model\.min\.js cannot be read"),
     ],
+    ids=["no kernel", "cut", "no model", "no literal", "no JSON", "no weights", "no tarball"],
 )
 def test_a_damaged_package_is_refused_with_a_sentence(tmp_path: Path, damaged: bytes, message: str) -> None:
     with pytest.raises(ModelError, match=message):
