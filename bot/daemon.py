@@ -266,8 +266,10 @@ class Daemon:
         *others: Callable[[], None],
     ) -> None:
         """Run every part in a thread until the stop is asked for or one of them ends by itself."""
-        with ThreadPoolExecutor(thread_name_prefix="daemon") as executor:
-            threads = [executor.submit(part) for part in (pipeline.run, backfiller.run, *others)]
+        parts = (pipeline.run, backfiller.run, *others)
+        # One thread each: on a small machine the default has fewer, and the last parts would never begin.
+        with ThreadPoolExecutor(len(parts), thread_name_prefix="daemon") as executor:
+            threads = [executor.submit(part) for part in parts]
             while not self._stop.is_set():
                 ended, _ = wait(threads, timeout=0.2, return_when=FIRST_COMPLETED)
                 if ended:

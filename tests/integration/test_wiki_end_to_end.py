@@ -41,6 +41,8 @@ def settings(
         "stream": {"url": sandbox_wiki.stream_url, "read_timeout_s": 60},
         "store": {"url": f"sqlite:///{tmp_path / 'bot.sqlite3'}"},
         "report": {"directory": str(tmp_path / "report")},
+        "sampling": {"key_file": str(tmp_path / "sampling.key")},
+        "retention": {"directory": str(tmp_path / "copies")},
         "media": {"directory": str(tmp_path / "media"), "allowed_hosts": [sandbox_wiki.media_host]},
         "review": {
             "enabled": True,
