@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.collecting.values import Description, Listing
+from bot.collecting.values import Listing
+from bot.describing.values import Description
 from bot.errors import BotError, SkipUpload
 from bot.upload import Part, Rendition
 

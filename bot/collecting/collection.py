@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from bot.collecting.journal import Journal
-from bot.collecting.values import Description, LeftOut, Listing, Outcome
+from bot.collecting.values import LeftOut, Listing, Outcome
+from bot.describing.values import Description
 from bot.errors import ConfigError
 from classifier import atomic_file
 from classifier.datasets import manifest

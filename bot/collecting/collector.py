@@ -18,7 +18,8 @@ from bot.collecting.collection import Collection
 from bot.collecting.fetching import TRIES
 from bot.collecting.plan import CollectingPlan
 from bot.collecting.tree import Candidates, Walk, candidates, walk
-from bot.collecting.values import Description, LeftOut, Listing, Media, Outcome, Wiki
+from bot.collecting.values import LeftOut, Listing, Media, Outcome, Wiki
+from bot.describing.values import Description
 from bot.errors import BotError, RetryLater, ServiceDown, SkipUpload
 from bot.upload import Rendition
 

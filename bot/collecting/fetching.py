@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bot.collecting.values import Description
+from bot.describing.values import Description
 from bot.errors import BotError
 from bot.media.download import Downloader
 from bot.media.locate import Locator

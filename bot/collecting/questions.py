@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from bot.api import ApiError
-from bot.collecting.description import parse_descriptions
-from bot.collecting.values import Description, Listing
-from bot.errors import BotError, ConfigError, ServiceDown
-from bot.media.questions import MAX_TITLES, Asker
+from bot.collecting.values import Listing
+from bot.describing.questions import describe
+from bot.describing.values import Description
+from bot.errors import BotError, ConfigError
+from bot.media.questions import Asker
 
 _MEMBERS_PER_ANSWER = 500
-_FILE_PROPERTIES = "timestamp|user|sha1|mime|mediatype|extmetadata"
-_SAID = "Artist|Credit|LicenseShortName|LicenseUrl|UsageTerms"
 _MAX_ROUNDS = 10_000
 
 
@@ -47,24 +46,7 @@ class CollectingQuestions:
 
     def describe(self, titles: Sequence[str]) -> Mapping[str, Description | BotError]:
         """Describe files; see `Wiki.describe`."""
-        described: dict[str, Description | BotError] = {}
-        for start in range(0, len(titles), MAX_TITLES):
-            batch = list(titles[start : start + MAX_TITLES])
-            question: dict[str, str | int] = {
-                "prop": "imageinfo|revisions",
-                "titles": "|".join(batch),
-                "redirects": 1,
-                "iiprop": _FILE_PROPERTIES,
-                "iiextmetadatafilter": _SAID,
-                "iiextmetadatalanguage": "en",
-                "rvprop": "ids|timestamp",
-            }
-            try:
-                answers = list(self._api.continued(question))
-            except ApiError as error:
-                raise ServiceDown("API", f"refuses our question: {error}") from error
-            described |= parse_descriptions(answers, batch)
-        return described
+        return describe(self._api, titles, with_revision=True)
 
 
 def _members(answer: Mapping[str, object]) -> list[tuple[str, str]]:

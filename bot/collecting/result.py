@@ -12,7 +12,8 @@ from urllib.parse import quote
 from bot.collecting.collector import Collected
 from bot.collecting.plan import CategoryPlan, CollectingPlan
 from bot.collecting.tree import Candidates
-from bot.collecting.values import Description, LeftOut, Outcome
+from bot.collecting.values import LeftOut, Outcome
+from bot.describing.values import Description
 from classifier.datasets.values import Dataset, Item
 
 _NOBODY = frozenset(

@@ -57,7 +57,8 @@ def export(
         bool, typer.Option("--new", help="Only what is new or changed since the last export in DIR.")
     ] = False,
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Ask the wiki again for pictures that were not kept.")
+        bool,
+        typer.Option("--fetch", help="Ask the wiki for licences, and again for pictures that were not kept."),
     ] = False,
     names: Annotated[bool, typer.Option("--names", help="Name the moderators, with their comments.")] = False,
     key_file: KeyFileOption = None,

@@ -47,7 +47,8 @@ def retrain(
         float, typer.Option(min=0, max=0.95, help="Of the training pictures, how many come from there.")
     ] = 0.3,
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Ask the wiki again for pictures that were not kept.")
+        bool,
+        typer.Option("--fetch", help="Ask the wiki for licences, and again for pictures that were not kept."),
     ] = False,
     key_file: KeyFileOption = None,
     by: Annotated[str, typer.Option("--by", help="Who wants it.", show_default="whoever is logged in")] = "",

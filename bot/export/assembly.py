@@ -14,6 +14,7 @@ from storage.engine import Database
 
 if TYPE_CHECKING:
     from bot.export.fetching import FetchedPictures
+    from bot.export.licences import AskedLicences
 
 KEY_FILE = Path("var") / "export-key"
 
@@ -34,7 +35,7 @@ def run(
         settings: Where store, kept copies and wiki are.
         directory: The folder to export to.
         request: What.
-        fetch: Whether the wiki is asked again for pictures that were not kept.
+        fetch: Whether the wiki is asked, for licences and for pictures that were not kept.
         names: Whether moderators are named.
         key_file: The secret behind the pseudonyms; None: `KEY_FILE` below the root.
         on_step: Told how far it is.
@@ -52,15 +53,18 @@ def run(
         database = Database.open(settings.store.url, ROOT)
         stack.callback(database.close)
         database.migrate()
-        remote = _remote(settings, directory, stack) if fetch else None
+        remote, licences = _asking(settings, directory, stack) if fetch else (None, None)
         kept = KeptPictures(settings.retention.directory)
-        return Exporter(database, teller, kept, remote, settings.wiki.domain, on_step).run(directory, request)
+        exporter = Exporter(database, teller, kept, remote, licences, settings.wiki.domain, on_step)
+        return exporter.run(directory, request)
 
 
-def _remote(settings: Settings, directory: Path, stack: ExitStack) -> "FetchedPictures":
+def _asking(settings: Settings, directory: Path, stack: ExitStack) -> "tuple[FetchedPictures, AskedLicences]":
+    """Who asks the wiki, both at the pace of one client."""
     from bot.api import Api
     from bot.export import private
     from bot.export.fetching import FetchedPictures
+    from bot.export.licences import AskedLicences
     from bot.media.download import Downloader
     from bot.media.locate import Locator
 
@@ -71,7 +75,8 @@ def _remote(settings: Settings, directory: Path, stack: ExitStack) -> "FetchedPi
     media = settings.media.model_copy(update={"directory": private.folder(directory) / ".downloads"})
     downloader = Downloader(media, user_agent, stop)
     stack.callback(downloader.close)
-    return FetchedPictures(Locator(api, media, settings.api.batch_titles), downloader)
+    fetched = FetchedPictures(Locator(api, media, settings.api.batch_titles), downloader)
+    return fetched, AskedLicences(api)
 
 
 __all__ = ["KEY_FILE", "run"]

@@ -9,7 +9,9 @@ from bot.export.record import Values
 from bot.export.splits import SPLITS
 from bot.export.writing import is_labelled
 
-_BREAKDOWNS = ("label", "split", "reason", "stratum", "model", "media_state")
+_BREAKDOWNS = ("label", "split", "reason", "stratum", "model", "media_state", "licence")
+_UNKNOWN = "–"
+_MAX_LICENCES = 50
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class Tally:
         """Count a row."""
         self.rows += 1
         for name, counter in self.by.items():
-            counter[row[name] or "–"] += 1
+            counter[row[name] or _UNKNOWN] += 1
         self.labels[row["split"], row["label"]] += 1
         weight = row["weight"]
         self.smallest, self.largest = min(self.smallest, weight), max(self.largest, weight)
@@ -66,6 +68,7 @@ class CardFacts:
         withdrawn: How many of earlier exports were suppressed since.
         with_names: Whether moderators are named.
         hashes: SHA-256 by file, pictures left out: theirs are their names.
+        licences_asked: Whether the wiki was asked for licences and authors.
     """
 
     name: str
@@ -78,6 +81,7 @@ class CardFacts:
     withdrawn: int
     with_names: bool
     hashes: Mapping[str, str]
+    licences_asked: bool = False
 
 
 def card(tally: Tally, facts: CardFacts) -> str:
@@ -99,9 +103,10 @@ def card(tally: Tally, facts: CardFacts) -> str:
         "nothing here may be published, and what the wiki deletes or suppresses later has to go here too.",
         _counts(tally),
         _weights(tally),
+        _licences(tally, facts),
         _left_out(facts),
         _RULES,
-        _people(facts.with_names),
+        _people(facts),
         "## Files\n\n" + _table(("file", "SHA-256"), [(f"`{n}`", f"`{h}`") for n, h in facts.hashes.items()]),
     ]
     return "\n\n".join(parts) + "\n"
@@ -134,6 +139,29 @@ def _weights(tally: Tally) -> str:
     )
 
 
+def _licences(tally: Tally, facts: CardFacts) -> str:
+    told = (
+        "## Licences\n\nThis export grants no licence. Each file has the one that its file page tells "
+        "(`file_page`), and its author has to be named as it says there.\n\n"
+    )
+    if not facts.licences_asked:
+        return told + (
+            f"The wiki was not asked: that takes `--fetch`. So the licences of all {tally.rows:,} files are "
+            "unknown, and `licence`, `licence_url` and `author` are empty."
+        )
+    found = [(name, count) for name, count in tally.by["licence"].most_common() if name != _UNKNOWN]
+    rows = [(_strange(name), f"{count:,}") for name, count in found[:_MAX_LICENCES]]
+    if rest := found[_MAX_LICENCES:]:
+        rows.append((f"{len(rest):,} others, see `export.json`", f"{sum(count for _, count in rest):,}"))
+    rows.append(("unknown", f"{tally.by['licence'][_UNKNOWN]:,}"))
+    return (
+        told
+        + f"What the pages said on {facts.made_at:%Y-%m-%d}, unchecked (`licence`, `licence_url`, `author`). "
+        "Unknown is what a page does not tell, and what is gone or was overwritten.\n\n"
+        + _table(("licence", "files"), rows)
+    )
+
+
 def _left_out(facts: CardFacts) -> str:
     rows = [(f"without a picture: {code}", f"{count:,}") for code, count in sorted(facts.missing.items())]
     rows += [
@@ -147,7 +175,7 @@ def _left_out(facts: CardFacts) -> str:
     return told + _table(("what", "items"), rows)
 
 
-_RULES = """## Labels, splits, licences
+_RULES = """## Labels and splits
 
 - `label`: `nsfw` or `safe` where the trusted verdicts agree; `disputed`, `unsure` and `open` are no labels.
   The formats with classes (torchvision, WebDataset) hold labelled items with a picture only; `imagefolder`
@@ -156,24 +184,29 @@ _RULES = """## Labels, splits, licences
 - `split`: `test` is for evaluation and never for training. One uploader's files, and files with the same
   bytes, are always in one split (`source` is equal for what belongs together). Later exports move items out
   of `test`, never into it.
-- `predicted_label` is the model's, at `threshold`; `score` is no probability unless the model was calibrated.
-- Each picture has the licence that its file page tells (`file_page`), and its author has to be named as it
-  says there. The store does not know the licences: this export grants none."""
+- `predicted_label` is the model's, at `threshold`; `score` is no probability unless the model was
+  calibrated."""
 
 
-def _people(with_names: bool) -> str:
-    if with_names:
-        return "## People\n\n**Moderators are named here.** Treat it as personal data."
+def _people(facts: CardFacts) -> str:
+    authors = "Authors are named, as licences ask (`author`). " if facts.licences_asked else ""
+    if facts.with_names:
+        return f"## People\n\n{authors}**Moderators are named here.** Treat it as personal data."
     return (
-        "## People\n\nModerators are pseudonyms under a secret key, the same person under the same one. "
-        "Comments, groups, revisions and the time of day are left out. Where the report page is public, "
-        "anybody can still look up there who decided about a file."
+        f"## People\n\n{authors}Moderators are pseudonyms under a secret key, the same person under "
+        "the same one. Comments, groups, revisions and the time of day are left out. Where the report page "
+        "is public, anybody can still look up there who decided about a file."
     )
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _strange(text: str) -> str:
+    """What strangers wrote: shown as it is, never as Markdown or HTML."""
+    return "`" + _cell(text).replace("`", "'") + "`"
 
 
 def _cell(text: str) -> str:

@@ -23,6 +23,8 @@ CONFIG = """<View>
   <Header name="title" value="$title" size="6"/>
 </View>
 """
+_DATA = ("file_page", "split", "licence", "licence_url", "author")
+"""Columns that people who label may be shown."""
 _CHOICES = {"nsfw-delete": "nsfw", "nsfw-keep": "nsfw", "sfw": "safe", "unsure": "unsure"}
 
 
@@ -70,10 +72,9 @@ def task(row: Values, folder: str) -> Values:
             "image": local or row["media_url"] or row["file_page"],
             "title": row["title"],
             "item_id": row["item_id"],
-            "file_page": row["file_page"],
-            "split": row["split"],
+            **{name: row[name] or "" for name in _DATA},
         },
-        "meta": {name: value for name, value in row.items() if name not in ("title", "file_page", "split")},
+        "meta": {name: value for name, value in row.items() if name not in ("title", *_DATA)},
         "predictions": [
             {
                 "model_version": f"{row['model']}@{row['weights_sha256'][:12]}",

@@ -44,6 +44,9 @@ FIELDS: Mapping[str, Kind] = {
     "title": "text",
     "current_title": "text",
     "file_page": "text",
+    "licence": "text",
+    "licence_url": "text",
+    "author": "text",
     "sha1": "text",
     "file_timestamp": "time",
     "uploaded_at": "time",
@@ -92,7 +95,7 @@ class Teller:
     with_names: bool = False
 
     def row(self, item: ExportItem, split: str, group: str, sampling_probability: float = 1.0) -> Values:
-        """The values of an item, its picture still unknown.
+        """The values of an item, its licence and picture still unknown.
 
         Args:
             item: The item.
@@ -141,7 +144,8 @@ class Teller:
             "media_kind": item.rendition.get("kind"),
         }
         version = hashlib.sha256(json.dumps(values, default=_plain, sort_keys=True).encode()).hexdigest()
-        return {**values, "media_state": None, "sha256": None, "path": None, "version": version}
+        # In the order of the columns; a row is complete once licence and picture are known.
+        return {**dict.fromkeys(FIELDS), **values, "version": version}
 
     def pseudonym(self, kind: str, name: str) -> str:
         """A name that says nothing, the same for the same name.

@@ -10,7 +10,7 @@ import io
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,8 +22,9 @@ from bot.export import private, sampling
 from bot.export.card import CardFacts, Tally, card
 from bot.export.folder import NOTES, WITHDRAWN, Earlier, EarlierPictures, ExportFolder, Notes
 from bot.export.formats import Format, Writers
+from bot.export.licences import AskedLicences
 from bot.export.pictures import HIDDEN, FirstOf, NoPicture, Pictures
-from bot.export.record import Teller
+from bot.export.record import Teller, Values
 from bot.export.splits import SplitPlan
 from storage import export
 from storage.engine import Database
@@ -88,6 +89,7 @@ class Exporter:
         teller: Makes rows.
         kept: The kept copies.
         remote: Fetches what was not kept; None leaves it missing.
+        licences: Asks for licences and authors; None leaves them unknown.
         wiki: Domain of the wiki, for the card.
         on_step: Told what is being done, how much of it is done, and of how much.
     """
@@ -98,11 +100,12 @@ class Exporter:
         teller: Teller,
         kept: Pictures,
         remote: Pictures | None = None,
+        licences: AskedLicences | None = None,
         wiki: str = "",
         on_step: OnStep = lambda _what, _done, _total: None,
     ) -> None:
         self._database, self._teller, self._wiki = database, teller, wiki
-        self._kept, self._remote, self._on_step = kept, remote, on_step
+        self._kept, self._remote, self._licences, self._on_step = kept, remote, licences, on_step
 
     def run(self, root: Path, request: Request) -> Exported:
         """Export.
@@ -164,10 +167,25 @@ class Exporter:
                 one.exported.suppressed += len(page) - len(left)
                 if drawn is not None:
                     left = [item for item in left if item.row_id in drawn]
-                pictures.prepare(left)
-                for item in left:
-                    one.add(item, 1.0 if drawn is None else drawn[item.row_id], pictures)
+                chances = {item.row_id: 1.0 for item in left} if drawn is None else drawn
+                rows = self._with_licences(one, one.changed(left, chances))
+                pictures.prepare([item for item, _ in rows])
+                for item, row in rows:
+                    one.add(item, row, pictures)
         return one
+
+    def _with_licences(
+        self, one: "_Pass", rows: Sequence[tuple[ExportItem, Values]]
+    ) -> Sequence[tuple[ExportItem, Values]]:
+        """Rows with what the wiki says of their files; without those of files that it hides."""
+        if self._licences is None:
+            return rows
+        self._licences.prepare([item for item, _ in rows])
+        told = [
+            (item, row | self._licences.of(item)) for item, row in rows if not self._licences.is_hidden(item)
+        ]
+        one.exported.suppressed += len(rows) - len(told)
+        return told
 
     def _plan(self) -> tuple[SplitPlan, int]:
         """The splits of all review items, whatever is exported, and how many there are."""
@@ -233,6 +251,7 @@ class Exporter:
             withdrawn=len(exported.withdrawn),
             with_names=self._teller.with_names,
             hashes=hashes,
+            licences_asked=self._licences is not None,
         )
         with private.created(folder.partial / "README.md") as file:
             file.write(card(exported.tally, facts).encode())
@@ -248,6 +267,7 @@ class Exporter:
             "suppressed": exported.suppressed,
             "unchanged": exported.unchanged,
             "withdrawn": len(exported.withdrawn),
+            "licences_asked": self._licences is not None,
             "files": hashes,
         }
         with private.created(folder.partial / "export.json") as file:
@@ -291,17 +311,30 @@ class _Pass:
             with private.created(partial / WITHDRAWN) as file:
                 file.write("\n".join(["item_id", *self.exported.withdrawn, ""]).encode())
 
-    def add(self, item: ExportItem, chance: float, pictures: Pictures) -> None:
-        """Write an item's row, unless an earlier export has the same."""
-        split, group = self._plan.split_of(item.row_id), self._plan.group_of(item.row_id)
-        row = self._teller.row(item, split, group, chance)
+    def changed(
+        self, items: Sequence[ExportItem], chances: Mapping[int, float]
+    ) -> list[tuple[ExportItem, Values]]:
+        """The items that no earlier export has as they are and with a picture, each with its row."""
+        rows = []
+        for item in items:
+            split, group = self._plan.split_of(item.row_id), self._plan.group_of(item.row_id)
+            row = self._teller.row(item, split, group, chances[item.row_id])
+            same = self._same(item, row)
+            if same is not None and same.picture is not None:
+                self.exported.unchanged += 1
+            else:
+                rows.append((item, row))
+        return rows
+
+    def _same(self, item: ExportItem, row: Values) -> Earlier | None:
+        """The earlier export that has an item as it is."""
         before = self._earlier.get(item.item_id)
-        same = before is not None and not before.withdrawn and before.version == row["version"]
-        if before is not None and same and before.picture is not None:
-            self.exported.unchanged += 1
-            return
+        return before if before and not before.withdrawn and before.version == row["version"] else None
+
+    def add(self, item: ExportItem, row: Values, pictures: Pictures) -> None:
+        """Write an item's row, unless an earlier export has the same and no picture came either."""
         found = pictures.open(item)
-        if same and isinstance(found, NoPicture):
+        if isinstance(found, NoPicture) and self._same(item, row):
             self.exported.unchanged += 1
             return
         if isinstance(found, NoPicture) and found.code == HIDDEN:

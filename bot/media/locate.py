@@ -7,7 +7,6 @@ result; trouble with the API is raised.
 """
 
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from bot.errors import BotError, RetryLater, SkipUpload
 from bot.media import choice
 from bot.media.imageinfo import Derivative, FilePage, FileVersion
 from bot.media.pages import Document, further_pages
-from bot.media.questions import MAX_TITLES, Asker, Questions
+from bot.media.questions import MAX_TITLES, Asker, Questions, is_askable
 from bot.media.schedule import MISSING_TRIES, is_exhausted, is_fallback
 from bot.media.sha1 import hex_from_base36
 from bot.settings import MediaSettings
@@ -23,8 +22,6 @@ from bot.upload import Rendition
 from storage.values import ClaimedUpload
 
 logger = logging.getLogger(__name__)
-
-_UNASKABLE_TITLE = re.compile(r"[|\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class Locator:
         """
         results: dict[int, Rendition | BotError] = {}
         found: dict[int, _Found] = {}
-        pages = self._questions.files(one.title for one in claimed if _is_askable(one.title))
+        pages = self._questions.files(one.title for one in claimed if is_askable(one.title))
         for one in claimed:
             try:
                 found[one.id] = self._version(one, pages.get(one.title))
@@ -96,7 +93,7 @@ class Locator:
             raise SkipUpload("rendition_unavailable", "Every try failed, the fallback's too.")
         if not one.title:
             raise SkipUpload("hidden", "The wiki hides the title.")
-        if not _is_askable(one.title) or (page is not None and page.invalid):
+        if not is_askable(one.title) or (page is not None and page.invalid):
             raise SkipUpload("deleted", "The wiki knows no such title.")
         if page is None:
             raise RetryLater("rendition_unavailable", "The API's answer leaves the file out.")
@@ -165,11 +162,6 @@ def _derivatives(found: _Found, page: FilePage | None) -> tuple[Derivative, ...]
     versions: Iterable[FileVersion] = page.versions[:1] if page is not None and found.is_current else ()
     same = any(version.sha1_hex == found.version.sha1_hex for version in versions)
     return page.derivatives if page is not None and same else ()
-
-
-def _is_askable(title: str) -> bool:
-    """Titles are joined with `|`; none of these characters can be in a real one."""
-    return bool(title) and not _UNASKABLE_TITLE.search(title)
 
 
 def _wanted_sha1(one: ClaimedUpload) -> str | None:

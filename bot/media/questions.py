@@ -1,6 +1,7 @@
 """Ask the API about files, many titles in a call, whatever a single broken file does to the whole answer."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -17,6 +18,12 @@ _FILE_PROPERTIES: Final = "url|size|mime|mediatype|sha1|timestamp|archivename"
 _VIDEO_PROPERTIES: Final = "url|size|mime|mediatype|sha1|timestamp|derivatives"
 _HISTORY_ROUNDS: Final = 4
 _RENDERING_ERRORS: Final = ("urlparamnormal", "invalidurlparam")
+_UNASKABLE_TITLE: Final = re.compile(r"[|\x00-\x1f\x7f]")
+
+
+def is_askable(title: str) -> bool:
+    """Titles are joined with `|`; none of these characters can be in a real one."""
+    return bool(title) and not _UNASKABLE_TITLE.search(title)
 
 
 class Asker(Protocol):
@@ -141,4 +148,4 @@ def _without_thumbnail(question: Mapping[str, str | int]) -> dict[str, str | int
     return {name: value for name, value in question.items() if name not in {"iiurlwidth", "iiurlparam"}}
 
 
-__all__ = ["MAX_TITLES", "Asker", "Questions"]
+__all__ = ["MAX_TITLES", "Asker", "Questions", "is_askable"]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.minicommons import titles
+from bot.minicommons.extmetadata import extmetadata
 from bot.minicommons.plan import StoredFile
 from bot.minicommons.wiki import Page, Version
 
@@ -62,6 +63,9 @@ def infos_of(
         begin = datetime.fromisoformat(start).astimezone(UTC)
         versions = [version for version in versions if version.entry.timestamp <= begin]
     shown = [_info(page, version, props, width, page_number, addresses) for version in versions[:limit]]
+    if "extmetadata" in props:
+        said = extmetadata(page, parameters.get("extmetadatafilter"))
+        shown = [info if "filehidden" in info else info | {"extmetadata": said} for info in shown]
     return shown, versions[limit].entry.timestamp if len(versions) > limit else None
 
 

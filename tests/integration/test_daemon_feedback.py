@@ -1,6 +1,7 @@
 """The feedback loop inside the running daemon: scores draw, what is asked about is kept, and goes again."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from sqlalchemy import func, select
 
 from bot.demo import CORPUS
 from bot.minicommons.corpus import prepare_corpus
+from bot.minicommons.extmetadata import DEED, LICENCE
 from bot.minicommons.server import MiniCommons
 from bot.settings import ROOT, Settings, load_settings
 from classifier.models import catalogue
@@ -22,6 +24,7 @@ from storage.model_registry import ModelStanding, RegisteredModel, begin_with
 from storage.tables import ClassificationRow, ReviewItemRow
 from tests.daemon_process import settings_for, settings_values, write_config
 from tests.integration.test_daemon_faults import running, wait_for
+from tests.integration.test_export_runs import terms_of
 from tests.torch_threads import one_thread  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -103,6 +106,11 @@ def test_with_a_retention_of_zero_everything_else_works_and_an_export_fetches_po
             assert path.is_dir() or hidden.encode() not in path.read_bytes()
         with Image.open(done / rows[left]["path"]) as picture:
             picture.load()
+        licence, deed, author = terms_of(rows[left])
+        assert (licence, deed) == (LICENCE, DEED)
+        assert re.fullmatch(r"Uploader \d+", author or "")
+        assert terms_of(rows[gone]) == (None, None, None)
+        assert f"| `{LICENCE}` | 1 |\n| unknown | 1 |" in (done / "README.md").read_text()
     database = Database.open(settings.store.url, ROOT)
     with database.read() as tx:
         assert len(picture_hashes.reviewed(tx, 0)[0]) == len(POSITIVES)

@@ -1,13 +1,17 @@
 """An export is whole or not there, repeats nothing, and never holds what was suppressed."""
 
+import csv
+import hashlib
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -17,6 +21,7 @@ from bot.errors import ConfigError, ServiceDown, SkipUpload
 from bot.export.fetching import FetchedPictures
 from bot.export.folder import ExportFolder
 from bot.export.formats import Format
+from bot.export.licences import AskedLicences
 from bot.export.pictures import NoPicture, Picture
 from bot.export.run import Request
 from bot.settings import ROOT
@@ -237,6 +242,103 @@ def test_what_the_wiki_hides_when_it_is_asked_is_not_even_listed(tmp_path: Path,
     )
     assert (sorted(rows_of(done.folder)), done.suppressed) == (["commonswiki-1"], 1)
     assert b"Noise 2" not in everything_in(tmp_path / "out")
+
+
+@dataclass
+class FilePages:
+    """The wiki's API with file pages: titles with what differs from a plain one; None where there is none."""
+
+    pages: dict[str, dict[str, Any] | None]
+    questions: list[dict[str, str | int]] = field(default_factory=list)
+
+    def continued(self, params: Mapping[str, str | int], max_rounds: int = 20) -> Iterable[Mapping[str, Any]]:
+        """Answer at once."""
+        assert max_rounds > 0
+        self.questions.append(dict(params))
+        return [{"query": {"pages": [self._page(title) for title in str(params["titles"]).split("|")]}}]
+
+    def _page(self, title: str) -> dict[str, Any]:
+        said = self.pages.get(title, {})
+        if said is None:
+            return {"title": title, "missing": True, "imagerepository": ""}
+        number = title.removeprefix("File:Noise ").removesuffix(".jpg")
+        told = {
+            "Artist": {"value": f'<a href="//x">Author {number}</a>'},
+            "LicenseShortName": {"value": "CC BY-SA 4.0"},
+            "LicenseUrl": {"value": "https://creativecommons.org/licenses/by-sa/4.0"},
+        }
+        info = {"user": "Up", "sha1": hashlib.sha1(number.encode()).hexdigest(), "extmetadata": told}
+        return {"title": title, "imageinfo": [info | said]}
+
+
+def test_licence_and_author_are_told_as_the_file_pages_tell_them(tmp_path: Path, database: Database) -> None:
+    fill(database, tmp_path / "copies", dict.fromkeys(range(1, 61), SFW))
+    told = {
+        "LicenseShortName": {"value": "<b>x|`y`</b> &lt;img src=z&gt;"},
+        "LicenseUrl": {"value": "data:,"},
+    }
+    wiki = FilePages(
+        {
+            "File:Noise 2.jpg": {"userhidden": True, "user": None},
+            "File:Noise 3.jpg": {"filehidden": True, "sha1": None},
+            "File:Noise 4.jpg": None,
+            "File:Noise 5.jpg": {"sha1": "0" * 40},
+            "File:Noise 6.jpg": {"extmetadata": told},
+        }
+    )
+    made = exporter(database, tmp_path / "copies", licences=AskedLicences(wiki))
+    done = made.run(tmp_path / "out", Request(formats=tuple(Format)))
+    assert [str(one["titles"]).count("|") + 1 for one in wiki.questions] == [50, 10]
+    rows = rows_of(done.folder)
+    deed = "https://creativecommons.org/licenses/by-sa/4.0"
+    assert {n: terms_of(rows[f"commonswiki-{n}"]) for n in (1, 2, 4, 5, 6)} == {
+        1: ("CC BY-SA 4.0", deed, "Author 1"),
+        2: ("CC BY-SA 4.0", deed, None),
+        4: (None, None, None),
+        5: (None, None, None),
+        6: ("x|`y` <img src=z>", None, None),
+    }
+    assert ("commonswiki-3" in rows, done.suppressed) == (False, 1)
+    assert done.folder is not None
+    assert b"Noise 3.jpg" not in everything_in(done.folder)
+    [named] = [row for row in csv.DictReader((done.folder / "feedback.csv").open()) if row["log_id"] == "1"]
+    assert terms_of(named) == ("CC BY-SA 4.0", deed, "Author 1")
+    columns = pyarrow.parquet.read_table(done.folder / "items.parquet")
+    assert terms_of(columns.slice(0, 1).to_pylist()[0]) == ("CC BY-SA 4.0", deed, "Author 1")
+    loaded = [
+        json.loads(line)
+        for path in (done.folder / "imagefolder").rglob("metadata.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert {row["log_id"]: terms_of(row) for row in loaded}[4] == ("", "", "")
+    [task] = [
+        one["data"]
+        for one in json.loads((done.folder / "label-studio" / "tasks.json").read_text())
+        if one["data"]["item_id"] == "commonswiki-1"
+    ]
+    assert terms_of(task) == ("CC BY-SA 4.0", deed, "Author 1")
+    text = (done.folder / "README.md").read_text()
+    assert "| `CC BY-SA 4.0` | 56 |\n| `x\\|'y' <img src=z>` | 1 |\n| unknown | 2 |" in text
+
+
+def terms_of(row: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+    return row["licence"], row["licence_url"], row["author"]
+
+
+def test_nobody_is_asked_for_licences_unless_told_to_and_never_of_what_is_unchanged(
+    tmp_path: Path, database: Database
+) -> None:
+    fill(database, tmp_path / "copies", {1: SFW, 2: NSFW})
+    done = exporter(database, tmp_path / "copies").run(tmp_path / "out", Request(formats=tuple(Format)))
+    assert {terms_of(row) for row in rows_of(done.folder).values()} == {(None, None, None)}
+    assert done.folder is not None
+    assert "The wiki was not asked: that takes `--fetch`." in (done.folder / "README.md").read_text()
+    fill(database, tmp_path / "copies", {3: SFW})
+    wiki = FilePages({})
+    made = exporter(database, tmp_path / "copies", licences=AskedLicences(wiki))
+    more = made.run(tmp_path / "out", Request(only_new=True))
+    assert [question["titles"] for question in wiki.questions] == ["File:Noise 3.jpg"]
+    assert list(rows_of(more.folder)) == ["commonswiki-3"]
 
 
 class Away:

@@ -57,6 +57,18 @@ def test_a_picture_is_told_with_a_thumbnail_of_a_standard_step(wiki):
     }
 
 
+def test_licence_and_author_are_told_as_asked_and_not_of_what_is_hidden(wiki):
+    wiki.upload("File:Example.jpg", stored(), "A & B", NOW, "")
+    wiki.upload("File:Hidden.jpg", stored(), "U", NOW, "")
+    wiki.suppress("File:Hidden.jpg")
+    asked = {"iiprop": "extmetadata", "iiextmetadatafilter": "Artist|Credit"}
+    link = '<a href="//commons.wikimedia.org/wiki/User:A_&amp;_B" title="User:A &amp; B">A &amp; B</a>'
+    assert info(wiki, "File:Example.jpg", **asked)["extmetadata"] == {
+        "Artist": {"value": link, "source": "commons-desc-page"}
+    }
+    assert "extmetadata" not in info(wiki, "File:Hidden.jpg", **asked)
+
+
 @pytest.mark.parametrize(
     ("file", "asked", "thumb", "width"),
     [

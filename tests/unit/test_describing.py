@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.collecting.description import MAX_TEXT, address, parse_descriptions, plain
-from bot.collecting.values import Description
+from bot.describing.parsing import MAX_TEXT, address, parse_descriptions, plain
+from bot.describing.values import Description
 from bot.errors import BotError, RetryLater, SkipUpload
 
 SHA1 = "a" * 40

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
-from bot.collecting.values import Description
+from bot.describing.values import Description
 from bot.errors import BotError, RetryLater, SkipUpload
 from bot.review.wikitext import printable
 

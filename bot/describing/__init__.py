@@ -1,0 +1,1 @@
+"""What the wiki says of files: licence, author, hash. Collecting and the export ask for it alike."""
