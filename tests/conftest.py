@@ -20,6 +20,7 @@ settings.load_profile("untimed")
 pytest_plugins = ["tests.sandbox_wiki.fixtures"]
 
 SANDBOX_GROUP = "sandbox_wiki"
+WIDE_COLUMNS = 200
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,14 @@ def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("COMMONSBOT_") and not name.startswith("COMMONSBOT_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def wide_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of this process print tables without breaking lines; rich reads COLUMNS once, early."""
+    from bot.commands import edges
+
+    monkeypatch.setattr(edges.out, "_width", WIDE_COLUMNS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -197,7 +197,6 @@ def test_whatever_is_taken_and_given_back_the_count_stays_within_the_quota(
 
 def invoke(tmp_path: Path, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> Result:
     monkeypatch.setenv("COMMONSBOT_STORE__URL", database_url(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
     return CliRunner().invoke(cli.app, ["tokens", *arguments])
 
 
@@ -205,6 +204,7 @@ pytest_sqlite = pytest.mark.skipif(SERVER_URL is not None, reason="about the com
 
 
 @pytest_sqlite
+@pytest.mark.usefixtures("wide_tables")
 def test_the_command_prints_the_secret_alone_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +229,7 @@ def test_the_command_prints_the_secret_alone_and_once(
 
 
 @pytest_sqlite
+@pytest.mark.usefixtures("wide_tables")
 def test_the_command_revokes_by_the_id_that_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no tokens" in invoke(tmp_path, "list", monkeypatch=monkeypatch).stdout
     invoke(tmp_path, "add", "Ann", "--scope", "review", monkeypatch=monkeypatch)

@@ -40,6 +40,7 @@ verdicts = st.lists(
         st.integers(0, 3),
         st.sampled_from([None, 1, 2]),
         st.booleans(),
+        st.booleans(),
     ),
     max_size=5,
 )
@@ -47,22 +48,27 @@ verdicts = st.lists(
 
 @given(verdicts)
 def test_items_come_to_what_the_rule_says(
-    drawn: list[tuple[str, tuple[str, int | None], int, int, bool]],
+    drawn: list[tuple[str, tuple[str, int | None], int, int, bool, bool]],
 ) -> None:
     rows = [
-        (code, name, user_id, after(seconds), revision, number, blind)
-        for number, (code, (name, user_id), seconds, revision, blind) in enumerate(drawn)
+        (code, name, user_id, after(seconds), revision, number, blind, hinted)
+        for number, (code, (name, user_id), seconds, revision, blind, hinted) in enumerate(drawn)
     ]
     votes = [CastVote(VerdictCode(code), *rest) for code, *rest in rows]
     standing = latest_per_person(votes)
-    each = [is_nsfw([vote.code]) for vote in standing]
+    independent = latest_per_person(vote for vote in votes if not vote.hinted)
+    each = [is_nsfw([vote.code]) for vote in independent]
     decided = [vote.given_at for vote in votes if vote.code is not VerdictCode.UNSURE]
 
-    label, blind, unblinded, *rest = metric_items.come_to(rows)
+    label, blind, hinted, unblinded, *rest = metric_items.come_to(rows)
 
     assert same(label, is_nsfw([vote.code for vote in standing]))
-    for found, is_blind in ((blind, True), (unblinded, False)):
-        some = latest_per_person(vote for vote in votes if vote.blind is is_blind)
+    for found, chosen in (
+        (blind, lambda vote: vote.blind and not vote.hinted),
+        (hinted, lambda vote: vote.blind and vote.hinted),
+        (unblinded, lambda vote: not vote.blind),
+    ):
+        some = latest_per_person(filter(chosen, votes))
         assert same(found, is_nsfw([vote.code for vote in some]))
     assert rest == [min(decided, default=None), each.count(True), each.count(False), len(votes)]
 
@@ -76,12 +82,14 @@ def test_a_shadows_score_of_an_upload_that_drew_nothing_is_not_counted_again(dat
     with database.transaction() as tx:
         shadow = register(tx, model_version(name="shadow"), NOW)
         for upload_id in (1, 2):
-            assert shadow_scores.add(tx, upload_id, classification(shadow, 0.95), after(1))
+            assert shadow_scores.add(
+                tx, upload_id, classification(shadow, 0.95), after(1), representative=True
+            )
     with database.read() as tx:
         found = metrics(tx, Selection(NOW - DAY, NOW + DAY), NOW + DAY)
         shadows = metrics(tx, Selection(NOW - DAY, NOW + DAY, model="shadow"), NOW + DAY)
     assert (found.whole.scored, found.whole.flagged) == (2, 1)
-    assert (shadows.whole.scored, shadows.whole.flagged) == (2, 2)
+    assert (shadows.whole.scored, shadows.whole.flagged) == (0, 0)  # it decided about nothing
 
 
 @pytest.mark.parametrize("by", [None, *Grouping])

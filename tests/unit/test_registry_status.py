@@ -14,10 +14,11 @@ from storage.values import ModelVersion
 from tests.storage_database import NOW, after, database_url, fresh_database, model_version
 
 SHA256 = "c" * 64
+pytestmark = pytest.mark.usefixtures("wide_tables")
 
 
 def status(folder: Path, *options: str) -> str:
-    environment = {"COMMONSBOT_STORE__URL": database_url(folder), "COLUMNS": "200"}
+    environment = {"COMMONSBOT_STORE__URL": database_url(folder)}
     done = CliRunner().invoke(app, ["status", *options], env=environment)
     assert done.exit_code == 0, done.output
     return done.stdout

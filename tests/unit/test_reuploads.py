@@ -13,7 +13,7 @@ from bot.api import ApiError
 from bot.errors import ServiceDown
 from bot.retention import reuploads
 from bot.retention.reuploads import SERVICE, DeletedFiles, deleted_titles
-from bot.status import status_table
+from bot.status import RegistryStatus, status_table
 from storage import refusals, status
 from storage.engine import Database
 from tests.fakes import DeletedFilesWiki
@@ -83,7 +83,7 @@ def test_a_wiki_that_refuses_is_asked_once_and_status_can_tell(
     assert "permission" in refused(database)[SERVICE]
     console = Console(width=200, file=io.StringIO())
     with database.read() as tx:
-        console.print(status_table(status.snapshot(tx, NOW)))
+        console.print(status_table(status.snapshot(tx, NOW), RegistryStatus(None, None, None)))
     assert "reuploads: the wiki refuses it" in console.file.getvalue()  # type: ignore[attr-defined]
     DeletedFiles([DeletedFilesWiki()], database).titles("one")  # the next start is allowed to
     assert refused(database) == {}
