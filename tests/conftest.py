@@ -4,6 +4,7 @@ Threads that share a network spin while they wait for each other, and so take th
 waits for. The variables hold for its processes as well; whoever asks for threads still gets them.
 """
 
+import logging
 import os
 import sys
 
@@ -57,9 +58,15 @@ def _expected_length(item: pytest.Item) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """An engine sets torch's threads for the whole process; here they do not outlive the test that asked.
+    """What is set for the whole process does not outlive the test that asked: torch's threads, and the log.
 
+    An engine sets the threads; a command that runs in the tests' process sets how much is logged, and where.
     No fixture, as those of a module or the session compute too, and before any of one test.
     """
+    if (logs := sys.modules.get("bot.logs")) is not None:
+        logging.root.setLevel(logging.WARNING)
+        for handler in logging.root.handlers[:]:
+            if isinstance(handler, logs.StderrHandler):
+                logging.root.removeHandler(handler)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)

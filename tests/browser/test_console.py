@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from storage import reviews
 from storage.console_queue import QueueFilter, page
@@ -236,6 +236,25 @@ def test_keys_can_be_switched_off_and_stay_off(site: ConsoleSite, visit: Any) ->
         shown.get_by_text("Keys", exact=True).click()
         expect(shown.get_by_role("checkbox")).not_to_be_checked()
     assert codes(site, first) == before
+
+
+def test_no_file_is_shown_before_the_keys_work(visit: Any) -> None:
+    """Whoever sees a file presses a key at once, however slowly the script comes."""
+    shown = visit("Rita").page
+    held: list[Route] = []
+    shown.route("**/review.js", lambda route: held.append(route))
+    with shown.expect_request("**/review.js"):
+        shown.goto(f"{shown.url.rstrip('/')}/review", wait_until="commit")
+    field = shown.locator("[data-verdicts] input[name=item]")
+    shown.wait_for_timeout(300)
+    assert field.count() == 0
+    (script,) = held
+    script.continue_()
+    shown.unroute("**/review.js")
+    field.wait_for(state="attached")
+    first = str(field.get_attribute("value"))
+    shown.keyboard.press("1")
+    expect(field).not_to_have_value(first)
 
 
 @pytest.mark.parametrize(("sign", "place"), [("&", "Digit1"), ("т", "KeyN"), ("n", "KeyB")])

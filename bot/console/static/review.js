@@ -1,11 +1,13 @@
 // Keys for reviewing. Every key presses a button or follows a link that is on the page, so nothing needs them.
+// It runs before the page is drawn: whoever sees a file can press a key, however slowly scripts arrive.
 'use strict';
 
 const KEPT_AS = 'console-keys-off';
-const comment = document.getElementById( 'comment' );
-const form = document.querySelector( '[data-verdicts]' );
-const keysOn = document.getElementById( 'keys-on' );
 let sent = false;
+
+function keysAreOn() {
+	return localStorage.getItem( KEPT_AS ) === null;
+}
 
 function isTyping( target ) {
 	return target instanceof HTMLElement && target.matches( 'input:not([type=checkbox]), textarea, select' );
@@ -19,6 +21,7 @@ function keyOf( event ) {
 }
 
 function press( key ) {
+	const comment = document.getElementById( 'comment' );
 	if ( key === 'c' && comment ) {
 		comment.focus();
 		return true;
@@ -33,37 +36,42 @@ function press( key ) {
 	return true;
 }
 
-keysOn.checked = localStorage.getItem( KEPT_AS ) === null;
-keysOn.addEventListener( 'change', () => {
-	if ( keysOn.checked ) {
-		localStorage.removeItem( KEPT_AS );
-	} else {
-		localStorage.setItem( KEPT_AS, '1' );
-	}
-} );
-
 document.addEventListener( 'keydown', ( event ) => {
-	if ( event.key === 'Escape' && event.target === comment ) {
-		comment.blur();
+	if ( event.key === 'Escape' && event.target.id === 'comment' ) {
+		event.target.blur();
 		return;
 	}
 	const plain = !( event.ctrlKey || event.altKey || event.metaKey || event.repeat );
-	if ( plain && keysOn.checked && !isTyping( event.target ) && press( keyOf( event ) ) ) {
+	if ( plain && keysAreOn() && !isTyping( event.target ) && press( keyOf( event ) ) ) {
 		event.preventDefault();
 	}
 } );
 
-if ( form ) {
-	form.addEventListener( 'submit', ( event ) => {
-		if ( sent ) {
-			event.preventDefault(); // a second press on the way to the next file would be about this one
+document.addEventListener( 'submit', ( event ) => {
+	if ( !event.target.matches( '[data-verdicts]' ) ) {
+		return;
+	}
+	if ( sent ) {
+		event.preventDefault(); // a second press on the way to the next file would be about this one
+	}
+	sent = true;
+} );
+
+document.addEventListener( 'DOMContentLoaded', () => {
+	const keysOn = document.getElementById( 'keys-on' );
+	keysOn.checked = keysAreOn();
+	keysOn.addEventListener( 'change', () => {
+		if ( keysOn.checked ) {
+			localStorage.removeItem( KEPT_AS );
+		} else {
+			localStorage.setItem( KEPT_AS, '1' );
 		}
-		sent = true;
 	} );
-	if ( document.getElementById( 'said' ) ) {
+	if ( document.querySelector( '[data-verdicts]' ) && document.getElementById( 'said' ) ) {
 		document.getElementById( 'file' ).focus( { preventScroll: true } );
 	}
-}
+} );
+
 window.addEventListener( 'pageshow', () => {
 	sent = false; // the page can come back from the history
 } );
