@@ -29,8 +29,8 @@ sandbox: $(READY) ## Start a real MediaWiki with the bot on it, to look at
 	$(BIN)/python -m tests.sandbox_wiki --with-bot
 
 # The browser tests bring Debian's Chromium; where it cannot be had they are skipped and say so (in CI they fail).
-# A process per core up to four: each holds a model or two. make test PARALLEL= runs them in one, with readable output.
-PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# A process per core up to four, each with files of its own: each holds a model or two. make test PARALLEL= runs them in one, with readable output.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(READY) ## Run all tests
 	-$(BIN)/python -m tests.browser.chromium

@@ -20,7 +20,6 @@ settings.load_profile("untimed")
 
 pytest_plugins = ["tests.sandbox_wiki.fixtures"]
 
-SANDBOX_GROUP = "sandbox_wiki"
 WIDE_COLUMNS = 200
 
 
@@ -40,13 +39,7 @@ def wide_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay in one process where several run them, and start the longest groups first.
-
-    Tests of a file share what its fixtures made, and whatever runs on the sandbox wiki shares one wiki.
-    """
-    for item in items:
-        group = SANDBOX_GROUP if "sandbox_wiki" in getattr(item, "fixturenames", ()) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Begin with the longest files, so that of several processes none ends long after the others."""
     items.sort(key=_expected_length)
 
 
