@@ -19,6 +19,7 @@ from bot.review.messages import load_messages
 from bot.review.setup import apply_setup, plan_setup
 from bot.review.templates import subpage
 from bot.settings import ROOT, Settings, load_settings, merged
+from bot.wiki import _load_pywikibot
 from storage import review_pages
 from storage.engine import Database
 from storage.review_values import ReviewEntry, ReviewState, VerdictCode
@@ -36,6 +37,8 @@ def settings(
     sandbox_wiki: SandboxWiki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
     monkeypatch.setenv("PWB_PASSWORD_FILE", str(password_file(tmp_path)))
+    # pywikibot reads that once a process, and keeps what the last session signed in with.
+    monkeypatch.setattr(_load_pywikibot().config, "password_file", str(password_file(tmp_path)))
     places: dict[str, Any] = {
         "wiki": {"api_url": sandbox_wiki.api_url},
         "stream": {"url": sandbox_wiki.stream_url, "read_timeout_s": 60},
