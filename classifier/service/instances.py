@@ -2,14 +2,21 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from mmap import mmap
 from typing import Any, Final
 
+from starlette.requests import Request
+
+from classifier.service.answers import Scored
+from classifier.service.asking import Asked, while_connected
+from classifier.service.lanes import Item, each, lanes
 from classifier.service.long_json import JsonError, LongText
 from classifier.service.parts import MIB, ServiceLimits
 from classifier.service.problems import Problem
+from classifier.service.service import service_of
 from classifier.service.sources import Fetched
 from classifier.service.upload import Spool, Upload
 
@@ -56,6 +63,41 @@ def opened(text: str | LongText, buffer: bytearray | mmap, spool: Spool, max_byt
         upload.close()
 
 
+async def scored(
+    request: Request, wishes: Asked, texts: Sequence[str | LongText], buffer: bytearray | mmap
+) -> list[Scored | Problem]:
+    """Score the pictures of a request, once its caller may have so many.
+
+    Args:
+        request: The request, its body read.
+        wishes: What it asks for.
+        texts: The pictures in base64, or where they lie.
+        buffer: Where.
+
+    Returns:
+        A score or a problem for each, in their order.
+
+    Raises:
+        AccessDenied: They are over the caller's quota.
+        Problem: `overloaded`.
+        DeadlineExceeded: They were not done in time.
+    """
+    service = service_of(request)
+    await service.admit(request, "classify", len(texts))
+    service.desk.admission.check(lanes(service, len(texts)))
+    work: list[Item] = [
+        partial(
+            service.desk.file,
+            partial(opened, text, buffer, service.spool, service.limits.instance_bytes),
+            wishes.wanted,
+            wishes.deadline,
+            admitted=True,
+        )
+        for text in texts
+    ]
+    return await while_connected(request, wishes.deadline, each(service, work))
+
+
 def words(value: Any, buffer: bytearray | mmap, most: int) -> str | None:
     """What a caller calls something, to be repeated in the answer; None where it says nothing of use."""
     if isinstance(value, LongText):
@@ -70,4 +112,4 @@ def _too_large(max_bytes: int) -> Problem:
     return Problem("too_large", f"a picture may have {max_bytes} bytes, decoded")
 
 
-__all__ = ["body_bytes", "opened", "words"]
+__all__ = ["body_bytes", "opened", "scored", "words"]

@@ -5,7 +5,6 @@ several services.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from mmap import mmap
 from typing import Any
 
@@ -16,10 +15,9 @@ from starlette.responses import Response
 
 from classifier.service import instances
 from classifier.service.answers import Scored, Wanted
-from classifier.service.asking import PARAMETERS, asked, while_connected
+from classifier.service.asking import PARAMETERS, asked
 from classifier.service.classify import as_json
 from classifier.service.documenting import SCORING_CODES, body, json_body, problems
-from classifier.service.lanes import Item, each, lanes
 from classifier.service.long_json import LongText
 from classifier.service.problems import Problem
 from classifier.service.reading import JSON, long_json_body
@@ -54,19 +52,7 @@ async def predict(request: Request, name: str) -> Response:
     limits, deadline = service.limits, wishes.deadline
     async with long_json_body(request, service, deadline, instances.body_bytes(limits)) as (values, buffer):
         given = _instances(values, limits.instances)
-        await service.admit(request, "classify", len(given))
-        service.desk.admission.check(lanes(service, len(given)))
-        work: list[Item] = [
-            partial(
-                service.desk.file,
-                partial(instances.opened, one["image"], buffer, service.spool, limits.instance_bytes),
-                wishes.wanted,
-                deadline,
-                admitted=True,
-            )
-            for one in given
-        ]
-        results = await while_connected(request, deadline, each(service, work))
+        results = await instances.scored(request, wishes, [one["image"] for one in given], buffer)
         predictions = [_prediction(*pair, buffer, wishes.wanted) for pair in zip(given, results, strict=True)]
     return as_json({"predictions": predictions})
 

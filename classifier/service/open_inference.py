@@ -6,7 +6,6 @@ answers one by one.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -15,11 +14,10 @@ from starlette.responses import Response
 
 from classifier.service import instances
 from classifier.service.answers import Scored
-from classifier.service.asking import PARAMETERS, asked, while_connected
+from classifier.service.asking import PARAMETERS, asked
 from classifier.service.classify import as_json
 from classifier.service.documenting import SCORING_CODES, body, json_body, problems
 from classifier.service.kserve import require_model
-from classifier.service.lanes import Item, each, lanes
 from classifier.service.long_json import LongText
 from classifier.service.problems import Problem
 from classifier.service.reading import JSON, long_json_body
@@ -111,19 +109,7 @@ async def infer(request: Request, name: str) -> Response:
     limits, deadline = service.limits, wishes.deadline
     async with long_json_body(request, service, deadline, instances.body_bytes(limits)) as (values, buffer):
         given = _elements(values, limits.instances)
-        await service.admit(request, "classify", len(given))
-        service.desk.admission.check(lanes(service, len(given)))
-        work: list[Item] = [
-            partial(
-                service.desk.file,
-                partial(instances.opened, one, buffer, service.spool, limits.instance_bytes),
-                wishes.wanted,
-                deadline,
-                admitted=True,
-            )
-            for one in given
-        ]
-        results = await while_connected(request, deadline, each(service, work))
+        results = await instances.scored(request, wishes, given, buffer)
         request_id = instances.words(values.get("id"), buffer, _ID_CHARACTERS)
     return _answer(service, results, request_id, wishes.wanted.level)
 
