@@ -7,7 +7,9 @@ waits for. The variables hold for its processes as well; whoever asks for thread
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
+import platformdirs
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -22,12 +24,27 @@ pytest_plugins = ["tests.sandbox_wiki.fixtures"]
 
 WIDE_COLUMNS = 200
 
+USERS_MODELS = platformdirs.user_cache_path("commons-nsfw-bot") / "models" / "added"
+"""Found before any test points the cache elsewhere; the classifier is not asked, it takes long to import."""
+
 
 @pytest.fixture(autouse=True)
 def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("COMMONSBOT_") and not name.startswith("COMMONSBOT_TEST_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_added_models() -> Iterator[None]:
+    """What a test adds goes to a folder of its own: a name that stays in the user's cache fails the next run."""
+    before = _added_models()
+    yield
+    assert _added_models() == before, "a model was added to the user's cache folder: set cache_directory"
+
+
+def _added_models() -> set[str]:
+    return {path.name for path in USERS_MODELS.glob("*.json")}
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from bot.minicommons.plan import SCORED_SFW, Corpus, Specimen, StoredFile
 from bot.minicommons.server import MiniCommons
 from bot.settings import ROOT, Settings
 from classifier.datasets import manifest, proxy
+from classifier.models import catalogue
 from storage import model_registry, reviews
 from storage.engine import Database
 from storage.feedback_tables import KeptCopyRow
@@ -84,6 +85,12 @@ def decide(database: Database) -> int:
     return len(given)
 
 
+def models(folder: Path) -> Path:
+    """The default model in a folder of its own: what is trained here is added beside it, not to the user's."""
+    catalogue.fetch("open_nsfw", folder, from_file=catalogue.fetch("open_nsfw"))
+    return folder
+
+
 def kept(settings: Settings) -> int:
     database = Database.open(settings.store.url, ROOT)
     try:
@@ -103,8 +110,9 @@ def test_retrain_from_the_store_of_a_daemon(tmp_path: Path) -> None:
     wanted = DRAWN + len(KINDS)
     with MiniCommons(corpus(tmp_path / "corpus")) as commons:
         commons.publish_noise(-1, rate_per_s=50)
-        settings = settings_for(commons, tmp_path, sampling=sampling)
-        config = write_config(tmp_path / "bot.toml", settings_values(commons, tmp_path, sampling=sampling))
+        more = {"sampling": sampling, "classifier": {"cache_directory": str(models(tmp_path / "models"))}}
+        settings = settings_for(commons, tmp_path, **more)
+        config = write_config(tmp_path / "bot.toml", settings_values(commons, tmp_path, **more))
         with running(settings):
             commons.publish_corpus()
             wait_for(settings, lambda _, done: len(done) >= wanted, 300)
