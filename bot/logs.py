@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.json import JsonEncoder, JsonFormatter
 
 from bot.errors import ConfigError
 from bot.settings import ROOT, LogSettings
@@ -48,8 +48,13 @@ class JsonLines(JsonFormatter):
             ["levelname", "name", "message"],
             rename_fields={"levelname": "level", "name": "logger", "message": "event"},
             timestamp="at",
-            json_ensure_ascii=False,
+            json_serializer=self._encode,
         )
+        self._encoder = JsonEncoder(ensure_ascii=False)
+
+    def _encode(self, log_data: Any, **_: Any) -> str:
+        # The library makes a new encoder for every line.
+        return self._encoder.encode(log_data)
 
 
 class StderrHandler(logging.StreamHandler[Any]):
@@ -88,6 +93,8 @@ def configure(settings: LogSettings, *, level: str | None = None) -> None:
     if chosen == "auto":
         chosen = "text" if sys.stderr.isatty() else "json"
     config = _read(LOGGING_CONFIG)
+    # Neither format tells of threads and processes; so they need not be looked up for every line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     try:
         config["handlers"]["stderr"]["formatter"] = chosen
         config["root"]["level"] = level or settings.level

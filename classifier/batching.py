@@ -128,7 +128,8 @@ class Batcher:
             if self._closed:
                 raise ModelError("the batcher is closed: no more pictures are scored")
             self._waiting.append(_Waiting(pixels, future))
-            self._changed.notify_all()
+            # One thread takes all there is; a second one would wake up for nothing.
+            self._changed.notify()
         return future
 
     def stats(self) -> BatchStats:

@@ -37,7 +37,7 @@ def no_inherited_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_added_models() -> Iterator[None]:
-    """What a test adds goes to a folder of its own: a name that stays in the user's cache fails the next run."""
+    """Models that a test adds go to a folder of its own: in the user's cache they would meet the next run."""
     before = _added_models()
     yield
     assert _added_models() == before, "a model was added to the user's cache folder: set cache_directory"

@@ -73,6 +73,33 @@ class TokenAccess:
         self._meters: dict[int, _Meter] = {}
         self._anonymous = _Meter(settings.anonymous_per_minute)
 
+    def admit_at_once(self, token: str | None, *, scope: str, cost: int) -> Caller | None:
+        """Let a request in without asking the store; see `Access.admit_at_once`.
+
+        Args:
+            token: What stood behind `Authorization: Bearer`.
+            scope: What it wants to do.
+            cost: Files it wants scored.
+
+        Returns:
+            Who it is; None where the store has to be asked, or another thread is asking it.
+
+        Raises:
+            AccessDenied: It may not.
+        """
+        if token is None:
+            return self._admit_anonymous(scope, cost)
+        known = self._remembered_lately(_key(token))
+        if known is None:
+            return None
+        meter = self._meter_of(known, scope)
+        if not meter.lock.acquire(blocking=False):
+            return None
+        try:
+            return _caller(known) if self._count_held(meter, cost) else None
+        finally:
+            meter.lock.release()
+
     def admit(self, token: str | None, *, scope: str, cost: int) -> Caller:
         """Let a request in, and count it; see `Access.admit`.
 
@@ -91,15 +118,11 @@ class TokenAccess:
             return self._admit_anonymous(scope, cost)
         with _store_needed():
             known = self._find(token)
-            if known is None or not known.is_valid(self._now()):
-                raise AccessDenied(401, "unauthorized", "The token is not known, expired or revoked.")
-            if scope not in known.scopes:
-                raise AccessDenied(403, "forbidden", f"The token lacks the scope {scope!r}.")
-            with self._lock:
-                meter = self._meters.setdefault(known.id, _Meter(self._per_minute(known)))
+            meter = self._meter_of(known, scope)
             with meter.lock:
-                self._count(known, meter, cost)
-        return Caller(known.account, known.scopes)
+                if not self._count_held(meter, cost):
+                    self._count(known, meter, cost)
+        return _caller(known)
 
     def close(self) -> None:
         """Give back what was taken out of the day's quotas and not used."""
@@ -127,16 +150,13 @@ class TokenAccess:
             meter.window.add(cost, now_s)
         return Caller("anonymous", frozenset({api_tokens.Scope.CLASSIFY.value}))
 
-    def _find(self, secret: str) -> ApiToken | None:
+    def _find(self, secret: str) -> ApiToken:
         """Look a token up, not more often than every few seconds; unknown ones are not remembered."""
         if not api_tokens.looks_like_one(secret):
-            return None
-        # Keyed by the hash: that comparing keys takes longer the more is equal tells nothing of a secret.
-        key, now_s = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest(), self._monotonic()
-        with self._lock:
-            remembered = self._remembered.get(key)
-        if remembered is not None and now_s - remembered[1] < REMEMBERED_S:
-            return remembered[0]
+            raise _unknown()
+        key, now_s = _key(secret), self._monotonic()
+        if (remembered := self._remembered_lately(key)) is not None:
+            return remembered
         with self._database.read() as tx:
             found = api_tokens.find(tx, secret)
         with self._lock:
@@ -145,12 +165,40 @@ class TokenAccess:
                 self._remembered[key] = (found, now_s)
             while len(self._remembered) > MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
+        if found is None:
+            raise _unknown()
         return found
+
+    def _remembered_lately(self, key: bytes) -> ApiToken | None:
+        with self._lock:
+            remembered = self._remembered.get(key)
+        if remembered is None or self._monotonic() - remembered[1] >= REMEMBERED_S:
+            return None
+        return remembered[0]
+
+    def _meter_of(self, known: ApiToken, scope: str) -> _Meter:
+        """What a token uses, if it is good for that."""
+        if not known.is_valid(self._now()):
+            raise _unknown()
+        if scope not in known.scopes:
+            raise AccessDenied(403, "forbidden", f"The token lacks the scope {scope!r}.")
+        with self._lock:
+            return self._meters.setdefault(known.id, _Meter(self._per_minute(known)))
+
+    def _count_held(self, meter: _Meter, cost: int) -> bool:
+        """Count against what this process holds; False, and nothing counted, where that is not enough."""
+        now_s = self._monotonic()
+        _refuse_burst(meter.window, cost, now_s)
+        if now_s - meter.noted_at_s >= _NOTE_USE_S:
+            return False
+        if cost and not meter.held.use(cost, self._now().date()):
+            return False
+        meter.window.add(cost, now_s)
+        return True
 
     def _count(self, token: ApiToken, meter: _Meter, cost: int) -> None:
         """Take the cost out of both quotas, or out of none."""
         now, now_s = self._now(), self._monotonic()
-        _refuse_burst(meter.window, cost, now_s)
         if cost and not meter.held.use(cost, now.date()):
             self._take(token, meter, cost, now)
         meter.window.add(cost, now_s)
@@ -187,6 +235,19 @@ class TokenAccess:
 
     def _per_day(self, token: ApiToken) -> int | None:
         return token.per_day or self._settings.per_day or None
+
+
+def _key(secret: str) -> bytes:
+    # The hash: that comparing keys takes longer the more is equal tells nothing of a secret then.
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _caller(known: ApiToken) -> Caller:
+    return Caller(known.account, known.scopes)
+
+
+def _unknown() -> AccessDenied:
+    return AccessDenied(401, "unauthorized", "The token is not known, expired or revoked.")
 
 
 def check_doors(settings: AccessSettings, host: str) -> None:

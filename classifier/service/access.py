@@ -42,10 +42,26 @@ class AccessDenied(Exception):
 
 
 class Access(Protocol):
-    """Knows the callers. Called from worker threads, several at a time."""
+    """Knows the callers."""
+
+    def admit_at_once(self, token: str | None, *, scope: str, cost: int) -> Caller | None:
+        """As `admit`, where nobody has to be asked; called on the event loop, so it never waits.
+
+        Args:
+            token: As for `admit`.
+            scope: As for `admit`.
+            cost: As for `admit`.
+
+        Returns:
+            Who it is; None where that takes asking, and nothing was counted.
+
+        Raises:
+            AccessDenied: It may not.
+        """
+        ...
 
     def admit(self, token: str | None, *, scope: str, cost: int) -> Caller:
-        """Let a request in, and count it.
+        """Let a request in, and count it; called from worker threads, several at a time.
 
         Args:
             token: What stood behind `Authorization: Bearer`, as it was sent; None where nothing did.
@@ -65,6 +81,10 @@ class Access(Protocol):
 
 class OpenAccess:
     """Everybody may do everything: for tests, and for a service that only its own machine can reach."""
+
+    def admit_at_once(self, token: str | None, *, scope: str, cost: int) -> Caller:
+        """As `admit`."""
+        return self.admit(token, scope=scope, cost=cost)
 
     def admit(self, token: str | None, *, scope: str, cost: int) -> Caller:  # noqa: ARG002
         """Let everybody in.

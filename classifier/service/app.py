@@ -69,6 +69,8 @@ def create_app(parts: ServiceParts, limits: ServiceLimits) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # What is told of requests is told by `observing` alone.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.service = service
     for one in (classify, batch, kserve, open_inference, operations):

@@ -20,6 +20,8 @@ from classifier.values import Level
 
 _T = TypeVar("_T")
 _TIMEOUT: Final = "X-Request-Timeout"
+_WATCH_AFTER_S: Final = 0.25
+"""Most requests are answered before; for them, looking whether the client is still there saves nothing."""
 
 
 class _Query(BaseModel):
@@ -122,23 +124,35 @@ async def while_connected(request: Request, deadline: Deadline, work: Coroutine[
         ClientDisconnect: Nobody waits for the answer.
         Exception: What the work raises.
     """
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_gone(request))
+    working, left = asyncio.current_task(), False
+    assert working is not None
+    watching: asyncio.Task[None] | None = None
+
+    async def watch() -> None:
+        nonlocal left
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        left = True
+        deadline.cancel()
+        working.cancel()
+
+    def begin() -> None:
+        nonlocal watching
+        watching = asyncio.create_task(watch())
+
+    beginning = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, begin)
     try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
-    finally:
-        watching.cancel()
-        if not working.done():
+        return await work
+    except asyncio.CancelledError:
+        if not left:
             deadline.cancel()
-            working.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+            raise
+        working.uncancel()
+        raise ClientDisconnect from None
+    finally:
+        beginning.cancel()
+        if watching is not None:
+            watching.cancel()
 
 
 __all__ = [

@@ -46,6 +46,8 @@ class ServiceMetrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
+        # Looking a label up takes longer than counting; there are as many as routes and kinds of answers.
+        self._counting: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.in_progress = gauge(f"{_PREFIX}_requests_in_progress", "Requests without an answer yet")
         self.problems = counter(f"{_PREFIX}_problems", "Answers and items without a score, by code", ["code"])
         self.shed = counter(f"{_PREFIX}_shed", "Requests refused because too much is waiting")
@@ -75,8 +77,13 @@ class ServiceMetrics:
             status: Of the answer; 499 where nobody waited for it.
             duration_s: How long it took, in seconds.
         """
-        self.requests.labels(method, route, f"{status // 100}xx").inc()
-        self.duration_s.labels(route).observe(duration_s)
+        key = (method, route, status // 100)
+        counting = self._counting.get(key)
+        if counting is None:
+            counting = self.requests.labels(method, route, f"{key[2]}xx"), self.duration_s.labels(route)
+            self._counting[key] = counting
+        counting[0].inc()
+        counting[1].observe(duration_s)
 
     def problem(self, code: str) -> None:
         """Count something without a score.

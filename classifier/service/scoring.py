@@ -7,7 +7,7 @@ whatever has become of the request, so that no more is under way than was allowe
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 
 from classifier.scoring import score_media
@@ -129,20 +129,23 @@ class ScoringDesk:
         await self.admission.enter(deadline, admitted=admitted)
         queued_s = time.monotonic() - asked_s
         loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Scored] = loop.create_future()
         job = self._threads.submit(self._work, opener, wanted, deadline, queued_s)
 
         def ended(_: object) -> None:
+            # One call for both: each is a turn that this thread has to wait for.
             with suppress(RuntimeError):  # the loop may be gone when the last thread ends
-                loop.call_soon_threadsafe(self.admission.leave)
+                loop.call_soon_threadsafe(self._end, job, answer)
 
         job.add_done_callback(ended)
         try:
             async with asyncio.timeout(deadline.left_s):
-                return await asyncio.wrap_future(job)
+                return await answer
         except TimeoutError:
             raise DeadlineExceeded from None
         finally:
             if not job.done():
+                job.cancel()
                 deadline.cancel()
 
     def score(self, fetched: Fetched, wanted: Wanted, deadline: Deadline) -> MediaScore:
@@ -167,6 +170,17 @@ class ScoringDesk:
     def close(self) -> None:
         """Take no more files; those under way go on."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _end(self, job: Future[Scored], answer: "asyncio.Future[Scored]") -> None:
+        self.admission.leave()
+        if answer.done():  # nobody waits any more
+            return
+        if job.cancelled():
+            answer.cancel()
+        elif (error := job.exception()) is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(job.result())
 
     def _work(self, opener: Opener, wanted: Wanted, deadline: Deadline, queued_s: float) -> Scored:
         deadline.check()

@@ -86,7 +86,7 @@ def decide(database: Database) -> int:
 
 
 def models(folder: Path) -> Path:
-    """The default model in a folder of its own: what is trained here is added beside it, not to the user's."""
+    """The default model in a folder of its own: what is trained here is added beside it."""
     catalogue.fetch("open_nsfw", folder, from_file=catalogue.fetch("open_nsfw"))
     return folder
 

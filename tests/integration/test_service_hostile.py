@@ -247,10 +247,10 @@ def test_a_client_that_leaves_within_its_body_leaves_nothing(service: WatchedSer
 
 
 def test_a_body_that_is_longer_than_it_says_is_cut_where_it_said(service: WatchedService) -> None:
-    answer = raw(
-        service, head(service, PNG, f"Content-Length: {len(GOOD)}") + GOOD + b"GARBAGE / HTTP/1.1\r\n\r\n"
-    )
-    assert status(answer) == 200
+    request = head(service, PNG, f"Content-Length: {len(GOOD)}") + GOOD
+    answer = raw(service, request + head(service, PNG, "Content-Length: 0", "Connection: close"))
+    assert re.findall(rb"HTTP/1\.1 (\d{3})", answer) == [b"200", b"422"]
+    assert status(raw(service, request + b"GARBAGE / HTTP/1.1\r\n\r\n")) in {200, 400}
 
 
 @pytest.mark.parametrize(
@@ -310,6 +310,37 @@ def test_chunks_that_are_none_are_refused(service: WatchedService, chunks: bytes
 )
 def test_a_flood_of_headers_is_refused(service: WatchedService, flood: bytes) -> None:
     assert status(raw(service, b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + flood)) in {None, 400, 431}
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        b"0\r\n" + b"X: y\r\n" * 200_000,
+        b"0\r\nX: " + b"y" * (4 * MIB),
+        b"1;" + b"x" * (4 * MIB),
+        b"1\r\na\r\n0\r\n" + b"X: " + b"y" * 60_000 + b"\r\n" + b"Z: z\r\n" * 200_000,
+    ],
+    ids=["many trailers", "long trailer", "long extension", "trailers after a body"],
+)
+def test_a_flood_around_a_body_is_refused(service: WatchedService, flood: bytes) -> None:
+    answer = raw(service, head(service, PNG, "Transfer-Encoding: chunked") + flood)
+    assert status(answer) in {None, 400, 413, 431}
+
+
+@pytest.mark.parametrize("cut_at", [None, -1, 1000, -100_000])
+@pytest.mark.parametrize("offer", ["h2c", "websocket", "TLS/1.0"])
+def test_who_offers_another_protocol_is_answered_in_this_one(
+    service: WatchedService, offer: str, cut_at: int | None
+) -> None:
+    lines = ("Connection: Upgrade, HTTP2-Settings, close", f"Upgrade: {offer}", "HTTP2-Settings: AAMAAABk")
+    request = head(service, PNG, *lines, f"Content-Length: {len(GOOD)}") + GOOD
+    parts = [request] if cut_at is None else [request[:cut_at], request[cut_at:]]
+    assert status(raw(service, *[part for part in parts if part], pause_s=0.05)) == 200
+
+
+def test_nobody_gets_a_tunnel(service: WatchedService) -> None:
+    answer = raw(service, head(service, request="CONNECT localhost:22 HTTP/1.1"))
+    assert status(answer) in {400, 404, 405}
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,9 @@ def test_what_has_no_address_or_method_is_a_problem_too(api: TestClient) -> None
 
 def test_a_fault_of_ours_is_a_problem_without_its_details(tmp_path: Path) -> None:
     class Broken:
+        def admit_at_once(self, token: str | None, *, scope: str, cost: int) -> Caller | None:
+            return None
+
         def admit(self, token: str | None, *, scope: str, cost: int) -> Caller:
             raise RuntimeError("secret detail")
 
@@ -163,6 +166,9 @@ class Doorkeeper:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str | None, str, int]] = []
+
+    def admit_at_once(self, token: str | None, *, scope: str, cost: int) -> Caller | None:
+        return None
 
     def admit(self, token: str | None, *, scope: str, cost: int) -> Caller:
         self.asked.append((token, scope, cost))

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -102,7 +103,8 @@ def test_a_deadline_ends_the_waiting_too_and_nothing_is_begun(site: Site) -> Non
     assert site.decoder.begun == 2
 
 
-def test_a_client_that_leaves_frees_the_worker(site: Site) -> None:
+def test_a_client_that_leaves_frees_the_worker(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     site.decoder.gate.clear()
     with site.raw() as connection:
         content = grey(1)
@@ -110,6 +112,7 @@ def test_a_client_that_leaves_frees_the_worker(site: Site) -> None:
         wait_until(lambda: site.decoder.begun == 1)
     wait_until(site.is_idle)
     assert site.decoder.left >= 1
+    wait_until(lambda: 499 in [vars(record).get("status") for record in caplog.records])
 
 
 def head(length: int, kind: str = "image/png", path: str = "/v1/classify") -> bytes:

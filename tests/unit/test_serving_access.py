@@ -138,6 +138,62 @@ def test_the_store_is_not_asked_for_every_request(database: Database, clock: Clo
     assert statements == []
 
 
+def test_whoever_is_known_is_let_in_at_once_without_the_store(database: Database, clock: Clock) -> None:
+    token = issue(database, per_day=1000)
+    to = door(database, clock)
+    assert to.admit_at_once(token.secret, scope="classify", cost=1) is None
+    slowly = to.admit(token.secret, scope="classify", cost=1)
+    statements: list[str] = []
+    event.listen(database._engine, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
+    assert to.admit_at_once(token.secret, scope="classify", cost=4) == slowly
+    assert statements == []
+    to.close()
+    assert counted(database, token.token.id) == 5
+
+
+def test_whoever_the_store_has_to_be_asked_about_is_not_counted_at_once(
+    database: Database, clock: Clock
+) -> None:
+    token = issue(database, per_day=1000, per_minute=100)
+    to = door(database, clock)
+    to.admit(token.secret, scope="classify", cost=1)
+    # What is held of the day is used up, another thread asks the store, the use is to be noted, the token
+    # was not looked up lately.
+    assert to.admit_at_once(token.secret, scope="classify", cost=10) is None
+    with to._meters[token.token.id].lock:
+        assert to.admit_at_once(token.secret, scope="classify", cost=1) is None
+    clock.passed_s = 61
+    assert to.admit_at_once(token.secret, scope="classify", cost=1) is None
+    to.admit(token.secret, scope="classify", cost=0)
+    assert to.admit_at_once(token.secret, scope="classify", cost=1) is not None
+    clock.passed_s += access.REMEMBERED_S
+    assert to.admit_at_once(token.secret, scope="classify", cost=1) is None
+    assert to.admit_at_once("cnb_unknown", scope="classify", cost=1) is None
+    to.close()
+    assert counted(database, token.token.id) == 2
+
+
+def test_at_once_nobody_gets_in_who_would_not_get_in_otherwise(database: Database, clock: Clock) -> None:
+    token = issue(database, per_minute=3, expires_at=NOW + timedelta(seconds=3))
+    to = door(database, clock, anonymous=True, anonymous_per_minute=2)
+    to.admit(token.secret, scope="classify", cost=1)
+
+    def refused(secret: str | None, scope: str, cost: int) -> AccessDenied:
+        with pytest.raises(AccessDenied) as caught:
+            to.admit_at_once(secret, scope=scope, cost=cost)
+        return caught.value
+
+    assert refused(token.secret, "review", 1).code == "forbidden"
+    assert refused(token.secret, "classify", 3).code == "quota_exceeded"
+    assert to.admit_at_once(token.secret, scope="classify", cost=2) is not None
+    assert refused(token.secret, "classify", 1).code == "quota_exceeded"
+    clock.passed_s = 3
+    assert refused(token.secret, "classify", 0).code == "unauthorized"
+    assert to.admit_at_once(None, scope="classify", cost=2) is not None
+    assert refused(None, "classify", 1).code == "quota_exceeded"
+    assert refused(None, "console", 0).code == "unauthorized"
+
+
 def test_what_is_remembered_is_bounded(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
