@@ -1,11 +1,12 @@
 """The prediction API under load, against the classifier's own throughput from files in the same run.
 
-Four things take turns for some rounds, of which medians count:
+Five things take turns for some rounds, of which medians count:
 
 - batch: files through decode workers and engine, as `benchmarks.classify --only bytes` does it, in this
   process;
 - service: `python -m bot serve` in a process of its own, 32 clients that send one request after the other;
 - paced: the same clients, together asking for 85 % of the batch's pictures a second, late answers or not;
+- half: the same for half of them;
 - single: one client alone, whose latency the others are compared with;
 
 and then, once: ten times the clients; and a plain FastAPI endpoint that calls the model once per request
@@ -48,6 +49,7 @@ CLIENTS = 32
 MORE_CLIENTS = 320
 PACE = 0.85
 """Share of the batch's throughput that paced clients ask for: what the service should at least do."""
+HALF = 0.5
 WANTED_SHARE, WANTED_TIMES = 0.85, 10
 _START_S = 600
 
@@ -220,7 +222,7 @@ def measure(arguments: argparse.Namespace, bars: Progress, folder: Path) -> Figu
     paths = photographs(folder, width, height, count)
     settings = load_settings(overrides={"classifier": {"engine": arguments.engine}})
     batches: list[tuple[float, float]] = []
-    seen: dict[str, list[Seen]] = {"service": [], "paced": [], "single": []}
+    seen: dict[str, list[Seen]] = {"service": [], "paced": [], "half": [], "single": []}
     scorer = Scorer.load(settings)
     try:
         with served(scorer.classifier.engine, folder) as service:
@@ -230,8 +232,9 @@ def measure(arguments: argparse.Namespace, bars: Progress, folder: Path) -> Figu
                 batches.append(batch(scorer, paths, arguments.seconds))
                 seen["service"].append(service.load(folder, CLIENTS, arguments.seconds))
                 seen["single"].append(service.load(folder, 1, arguments.seconds / 2))
-                rate = PACE * median(rate for rate, _ in batches)
-                seen["paced"].append(service.load(folder, CLIENTS, arguments.seconds, rate))
+                rate = median(rate for rate, _ in batches)
+                for name, share in (("paced", PACE), ("half", HALF)):
+                    seen[name].append(service.load(folder, CLIENTS, arguments.seconds, share * rate))
             before_mb = service.resident_mb()
             overload = service.load(folder, MORE_CLIENTS, arguments.seconds * 2)
             stays_up = _stays_up(service.url.replace("/v1/classify", "/readyz"))
@@ -298,6 +301,7 @@ def _figures(
         "share_of_batch_by_cpu": round(cpu_ms / found["service"]["cpu_ms"], 3),
         "p99_times_single": round(found["service"]["p99_ms"] / single_ms, 1),
         "p99_times_single_paced": round(found["paced"]["p99_ms"] / single_ms, 1),
+        "p99_times_single_half": round(found["half"]["p99_ms"] / single_ms, 1),
         # N clients that never pause wait N / rate seconds on average, whatever the service does.
         "mean_times_single_at_least": round(CLIENTS / found["service"]["rate"] * 1000 / single_ms, 1),
         "plain": {name: _of(one) for name, one in plain.items()},
@@ -315,6 +319,7 @@ def show(console: Console, figures: Figures) -> None:
     rows = {
         f"service, {CLIENTS} clients": figures["service"],
         f"service, {CLIENTS} clients at {PACE:.0%} of the batch": figures["paced"],
+        f"service, {CLIENTS} clients at {HALF:.0%} of the batch": figures["half"],
         "service, one client": figures["single"],
         f"service, {MORE_CLIENTS} clients": figures["overload"],
         **{f"plain FastAPI, {name}, {CLIENTS} clients": one for name, one in figures["plain"].items()},
@@ -330,9 +335,10 @@ def show(console: Console, figures: Figures) -> None:
     console.print(
         f"throughput: {figures['share_of_batch']:.0%} of the batch's (wanted >= {WANTED_SHARE:.0%}), "
         f"{figures['share_of_batch_by_cpu']:.0%} by CPU time\n"
-        f"p99: {figures['p99_times_single']} times a single request's p50 (wanted < {WANTED_TIMES}), "
-        f"paced {figures['p99_times_single_paced']}; clients that never pause wait "
-        f"{figures['mean_times_single_at_least']} times that on average, by arithmetic alone\n"
+        f"p99: {figures['p99_times_single']} times a single request's p50 (wanted < {WANTED_TIMES}), where "
+        f"clients that never pause wait {figures['mean_times_single_at_least']} times that on average, by "
+        f"arithmetic alone; at {PACE:.0%} {figures['p99_times_single_paced']} times, at {HALF:.0%} "
+        f"{figures['p99_times_single_half']} times\n"
         f"{MORE_CLIENTS} clients: refused {overload['refused']}, stays up: {overload['stays_up']}, "
         f"{overload['resident_mb_before']} MB before, {overload['resident_mb_after']} MB after\n"
         f"times plain: {figures['times_plain']}",
